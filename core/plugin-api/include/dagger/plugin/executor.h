@@ -1,0 +1,154 @@
+// dagger/plugin/executor.h — runs a process in a root filesystem and gives its outputs.
+//
+// An ExecRequest carries requirements only: layers, mounts of every kind, network class, devices, limits; never an fd of
+// a local kernel object. So an executor may be remote. A local one offers the capability "executor.local/1"
+// (LocalExecutor): the engine then prepares views, network and files itself and seals the changes afterwards.
+#pragma once
+#include <memory>
+#include <utility>
+
+#include "dagger/plugin/layer.h"
+#include "dagger/plugin/network.h"
+#include "dagger/plugin/plugin.h"
+#include "dagger/plugin/snapshotter.h"
+
+namespace dagger::plugin {
+
+enum class MountKind : int {
+  tree,    // stack mounted at target (a directory, or one file of it: see subpath)
+  cache,   // a cache volume: a directory that outlives the exec and is never part of an output
+  tmpfs,   // size_bytes, 0: the kernel's default
+  secret,  // one file on a tmpfs with the secret's bytes
+  socket,  // a unix socket that forwards to the client
+  file,    // one read-only file whose text the engine provides (/etc/hosts, the nested client tool, ...)
+};
+
+struct ExecMount {
+  MountKind kind = MountKind::tree;
+  std::string target;        // absolute and clean ("/a/b"), in the container
+  bool read_only = false;
+  std::string output;        // tree && !read_only: the name of this mount's output; else empty
+  std::vector<Layer> stack;  // tree: lowest first
+  std::string subpath;       // tree, cache: what of it is mounted; "" or "/": the whole. May name a file
+  std::string source_id;     // cache: volume instance; secret, socket: object id
+  std::uint32_t uid = 0, gid = 0, mode = 0400;  // secret, socket
+  std::uint64_t size_bytes = 0;                 // tmpfs
+};
+
+struct Limits {
+  double cpus = 0;                                // 0: none
+  std::uint64_t memory_bytes = 0, pids = 0;       // 0: none
+};
+
+struct ExecRequest {
+  std::string exec_id;                 // unique in this engine, [a-z0-9]+
+  std::vector<Layer> root;             // lowest first
+  std::vector<ExecMount> mounts;       // in order of target depth: parents first
+  std::vector<std::string> args;       // not empty
+  std::vector<std::pair<std::string, std::string>> env;  // in order; secrets among them
+  std::string cwd = "/";               // made if missing
+  std::string user;                    // "", "name", "uid", "user:group", ... resolved in the root filesystem
+  std::string hostname;
+  std::string network_class = "host";
+  std::vector<HostEntry> hosts;
+  std::string platform;                // "linux/amd64"
+  bool root_capabilities = false;      // every capability, no seccomp, no masked paths
+  std::vector<std::string> devices;    // requests such as "gpu=all"
+  Limits limits;
+  std::string root_output = "root";    // name of the output that holds the root's changes
+};
+
+struct ExecOutput {
+  std::string name;
+  Layer layer;         // remote executors: at least a remote place; local ones: filled by the engine
+  bool unchanged = false;
+};
+
+enum class ExitKind : int { exited, signaled, oom_killed, not_started };
+
+struct ExecStatus {
+  ExitKind kind = ExitKind::exited;
+  int code = 0;          // exit code, or signal number
+  std::string message;   // not_started: why ("exec: "foobar": not found in $PATH")
+};
+
+struct ExecStats {
+  std::uint64_t cpu_usec = 0, memory_peak_bytes = 0;
+};
+
+// A started exec. [thread-safe] Destroying it kills what still runs, reaps it and takes everything down.
+class Running {
+ public:
+  virtual ~Running() = default;
+  // Readable once the process tree has ended; for poll/epoll. Belongs to this object.
+  virtual int done_fd() const noexcept = 0;
+  virtual void signal(int number) = 0;      // to the container's first process
+  virtual ExecStats stats() const = 0;
+  // Blocks until done_fd() is readable. Every process of the exec has ended when it returns.
+  virtual ExecStatus wait(CallContext& ctx) = 0;
+  // Remote executors: the outputs, by digest. Local ones return nothing; the engine seals the views.
+  virtual std::vector<ExecOutput> outputs(CallContext& ctx) = 0;
+};
+
+// The ends of the process's standard streams that the engine reads from and writes to. Owned by the caller; the executor
+// duplicates what it keeps. -1: nothing (reads as empty, writes vanish).
+struct Stdio {
+  int in = -1, out = -1, err = -1;
+};
+
+// Lets a remote executor move what it lacks. [thread-safe], implemented by the host, valid while the exec runs.
+class LayerTransfer {
+ public:
+  virtual std::unique_ptr<ByteStream> read(const Layer& layer, std::string_view form) = 0;  // blob forms only
+  virtual Layer write(ByteStream& stream, std::string_view form) = 0;                        // verified, sealed, kept
+ protected:
+  ~LayerTransfer() = default;
+};
+
+struct ExecutorTraits {
+  std::vector<std::string> platforms;        // empty: the host's own
+  std::vector<std::string> network_classes;  // remote ones list what they offer; local ones leave it to network plugins
+  bool devices = false, limits = false;
+};
+
+// [thread-safe] [blocking]
+class Executor : public Plugin {
+ public:
+  static constexpr const char* kind = "executor";
+  virtual ExecutorTraits traits() const = 0;
+  // Returns as soon as the exec is started (or its start has failed: ExitKind::not_started from wait()).
+  // A local executor throws unsupported here and offers "executor.local/1" instead.
+  virtual std::unique_ptr<Running> start(const ExecRequest& request, const Stdio& stdio, LayerTransfer& transfer,
+                                         CallContext& ctx) = 0;
+};
+
+// ---- capability "executor.local/1" ----
+
+// What the engine prepared for one entry of ExecRequest::mounts.
+struct LocalMount {
+  int fd = -1;                  // directory or file, or a detached mount; belongs to the engine. -1: tmpfs, secret, file
+  bool detached_mount = false;  // clone and attach fd; else bind it
+  std::string content;          // secret, file: the bytes
+};
+
+struct LocalExec {
+  int root_fd = -1;  // writable view of the root, with stubs for every mount target
+  bool root_detached_mount = false;
+  std::vector<LocalMount> mounts;  // one per ExecRequest::mounts, same order
+  Namespace netns = Namespace::host;
+  int netns_fd = -1;
+  std::string cgroup_parent;       // "" : none
+};
+
+class LocalExecutor {
+ public:
+  static constexpr const char* capability_id = "executor.local/1";
+  // fds in local must stay open until the returned object is destroyed.
+  virtual std::unique_ptr<Running> start_local(const ExecRequest& request, const LocalExec& local, const Stdio& stdio,
+                                               CallContext& ctx) = 0;
+
+ protected:
+  ~LocalExecutor() = default;
+};
+
+}  // namespace dagger::plugin

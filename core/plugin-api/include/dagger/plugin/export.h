@@ -1,0 +1,74 @@
+// dagger/plugin/export.h — the one line that makes a class a plugin:
+//
+//   DAGGER_PLUGIN(dagger::plugin::Source, GitSource, "git", "1.2.0", "Example Ltd");
+//
+// GitSource derives from the interface and has a constructor (dagger::plugin::Host&, std::string_view config_json).
+// The settings text has been checked against nothing yet when the constructor runs; throw Error{invalid_argument} for
+// what is wrong in it. Exactly two symbols leave the .so (see cmake/plugin.map).
+#pragma once
+#include <cstring>
+
+#include "dagger/plugin/abi.h"
+#include "dagger/plugin/plugin.h"
+
+namespace dagger::plugin::detail {
+
+template <std::size_t N>
+constexpr void put(char (&to)[N], std::string_view from) {
+  if (from.size() >= N) throw "text too long for the plugin manifest";  // a compile error: the manifest is constexpr
+  for (std::size_t i = 0; i < from.size(); ++i) to[i] = from[i];
+}
+
+constexpr dagger_plugin_manifest make_manifest(std::string_view kind, std::string_view name, std::string_view version,
+                                               std::string_view vendor) {
+  dagger_plugin_manifest m{};
+  put(m.magic, DAGGER_MANIFEST_MAGIC);
+  m.struct_size = sizeof m;
+  m.api_major = DAGGER_PLUGIN_API_MAJOR;
+  m.api_minor = DAGGER_PLUGIN_API_MINOR;
+  put(m.abi_tag, DAGGER_ABI_TAG);
+  put(m.kind, kind);
+  put(m.name, name);
+  put(m.version, version);
+  put(m.vendor, vendor);
+  return m;
+}
+
+inline void copy_message(char* err, std::size_t size, const char* text) noexcept {
+  if (size == 0) return;
+  std::strncpy(err, text, size - 1);
+  err[size - 1] = '\0';
+}
+
+template <class Interface, class Class>
+int create(void* host, const char* config, void** out, char* err, std::size_t size) noexcept {
+  try {
+    Plugin* p = static_cast<Interface*>(new Class(*static_cast<Host*>(host), std::string_view(config)));
+    *out = p;
+    return 0;
+  } catch (const Error& e) {
+    copy_message(err, size, e.what());
+    return static_cast<int>(e.code());
+  } catch (const std::exception& e) {
+    copy_message(err, size, e.what());
+  } catch (...) {
+    copy_message(err, size, "non-standard exception");
+  }
+  return static_cast<int>(Code::plugin_fault);
+}
+
+}  // namespace dagger::plugin::detail
+
+#define DAGGER_PLUGIN(Interface, Class, Name, Version, Vendor)                                                    \
+  extern "C" {                                                                                                    \
+  extern const dagger_plugin_manifest dagger_plugin_manifest_v1                                                   \
+      __attribute__((visibility("default"), section(DAGGER_MANIFEST_SECTION)));                                   \
+  constexpr dagger_plugin_manifest dagger_plugin_manifest_v1 =                                                    \
+      ::dagger::plugin::detail::make_manifest(Interface::kind, Name, Version, Vendor);                            \
+  __attribute__((visibility("default"))) int dagger_plugin_create_v1(void* host, const char* config, void** out,  \
+                                                                     char* err, size_t err_size);                 \
+  int dagger_plugin_create_v1(void* host, const char* config, void** out, char* err, size_t err_size) {           \
+    return ::dagger::plugin::detail::create<Interface, Class>(host, config, out, err, err_size);                  \
+  }                                                                                                               \
+  }                                                                                                               \
+  static_assert(true, "")
