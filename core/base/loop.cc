@@ -4,15 +4,16 @@
 #include <time.h>
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <thread>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <cstdio>
-#include <cstdlib>
-#include <optional>
-#include <thread>
 
 #include "dagger/plugin/error.h"
 #include "dagger/plugin/unique_fd.h"

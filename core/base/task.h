@@ -45,7 +45,9 @@ struct Promise final : PromiseBase {
   Task<T> get_return_object() noexcept;
   void unhandled_exception() noexcept { result.template emplace<2>(std::current_exception()); }
   template <class U>
-  void return_value(U&& value) { result.template emplace<1>(std::forward<U>(value)); }
+  void return_value(U&& value) {
+    result.template emplace<1>(std::forward<U>(value));
+  }
   T take() {
     if (result.index() == 2) std::rethrow_exception(std::get<2>(std::move(result)));
     return std::get<1>(std::move(result));
@@ -108,8 +110,8 @@ struct Fire {
 };
 }  // namespace detail
 
-// A value that one waiter awaits and somebody sets later, both on the loop's thread. The waiter resumes in a callback of
-// its own, never inside set(). Shared, because either side may go first.
+// A value that one waiter awaits and somebody sets later, both on the loop's thread. The waiter resumes in a callback
+// of its own, never inside set(). Shared, because either side may go first.
 template <class T>
 class OneShot {
  public:

@@ -1,7 +1,9 @@
-// core/store/manifest.h — the description of a directory tree by which a session and a runner agree what is there. Pure.
+// core/store/manifest.h — the description of a directory tree by which a session and a runner agree what is there.
+// Pure.
 //
-// A tree is a Merkle DAG of directory nodes: exact digests include times, content digests do not. The session makes it by
-// walking a host directory; the runner compares it node by node with what it has, and asks only for contents it lacks.
+// A tree is a Merkle DAG of directory nodes: exact digests include times, content digests do not. The session makes it
+// by walking a host directory; the runner compares it node by node with what it has, and asks only for contents it
+// lacks.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -15,7 +17,7 @@ namespace dagger::store {
 enum class EntryType : std::uint8_t { directory, file, symlink, fifo };
 
 struct Entry {
-  std::string name;        // one path component
+  std::string name;  // one path component
   EntryType type = EntryType::file;
   std::uint32_t mode = 0;  // permission bits, setuid, setgid, sticky
   std::uint32_t uid = 0, gid = 0;

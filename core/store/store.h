@@ -1,10 +1,10 @@
-// core/store/store.h — the runner's local state: layers, records, blobs, recipes, pins, cache volumes. The only owner of
-// the state directory.
+// core/store/store.h — the runner's local state: layers, records, blobs, recipes, pins, cache volumes. The only owner
+// of the state directory.
 //
 // A result is usable once its layer is renamed into place and its record is in the memory index; it is durable within a
-// second: a writer syncs the data, then commits the records in one SQLite transaction. No caller waits for a disk flush.
-// [thread-safe] Lookups take one short mutex and no system call, so the control thread may make them; whatever is marked
-// [blocking] belongs on a pool. Errors: no_space (disk full), corrupt_data, not_found, internal.
+// second: a writer syncs the data, then commits the records in one SQLite transaction. No caller waits for a disk
+// flush. [thread-safe] Lookups take one short mutex and no system call, so the control thread may make them; whatever
+// is marked [blocking] belongs on a pool. Errors: no_space (disk full), corrupt_data, not_found, internal.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -24,8 +24,8 @@ class Log;
 
 namespace dagger::store {
 
-using LayerId = std::uint64_t;        // inside one state directory; never reused
-using Stack = std::vector<LayerId>;   // lowest first
+using LayerId = std::uint64_t;       // inside one state directory; never reused
+using Stack = std::vector<LayerId>;  // lowest first
 
 struct LayerInfo {
   LayerId id = 0;
@@ -42,22 +42,23 @@ struct Output {
   Stack layers;
 };
 
-// What went into a key, in order, so that a miss can be explained: ("args", digest), ("env PATH", ...), ("input 0", ...).
+// What went into a key, in order, so that a miss can be explained: ("args", digest), ("env PATH", ...), ("input 0",
+// ...).
 struct KeyPart {
   std::string name;
   Digest value;
 };
 
 struct Record {
-  Digest key;                   // definition key
-  std::string kind;             // of the op
+  Digest key;        // definition key
+  std::string kind;  // of the op
   std::vector<Output> outputs;
-  std::int32_t exit_code = 0;   // exec
+  std::int32_t exit_code = 0;     // exec
   Digest stdout_log, stderr_log;  // blobs; zero if none
   std::uint64_t cost_usec = 0;
   std::int64_t created_unix = 0;
   std::vector<KeyPart> parts;
-  Digest slot;                  // groups records that a person would call "the same step"; see last_in_slot()
+  Digest slot;  // groups records that a person would call "the same step"; see last_in_slot()
 };
 
 struct Usage {
@@ -88,9 +89,9 @@ struct Options {
 
 class Store {
  public:
-  // Creates or opens the state directory, takes its lock, and recovers: what a killed runner left half-done is removed in
-  // the background. Throws unavailable (another runner has it: names its pid), unsupported (made by a newer version),
-  // permission_denied. [blocking]
+  // Creates or opens the state directory, takes its lock, and recovers: what a killed runner left half-done is removed
+  // in the background. Throws unavailable (another runner has it: names its pid), unsupported (made by a newer
+  // version), permission_denied. [blocking]
   static std::unique_ptr<Store> open(Options options, plugin::Snapshotter& snapshotter, Log& log);
   virtual ~Store() = default;  // makes everything durable
 
@@ -126,16 +127,17 @@ class Store {
   virtual std::unique_ptr<plugin::ByteStream> tar_of(LayerId id, plugin::CallContext& ctx) = 0;
 
   // ---- blobs: logs of execs, results of sources, small things ----
-  virtual Digest put_blob(std::string_view data) = 0;                          // [blocking]
-  virtual Digest put_blob_file(const std::string& path) = 0;                   // moves the file in [blocking]
-  virtual UniqueFd open_blob(const Digest& digest) const = 0;                  // throws not_found [blocking]
-  virtual std::string scratch_dir() const = 0;  // on the state's file system; emptied at every start
+  virtual Digest put_blob(std::string_view data) = 0;          // [blocking]
+  virtual Digest put_blob_file(const std::string& path) = 0;   // moves the file in [blocking]
+  virtual UniqueFd open_blob(const Digest& digest) const = 0;  // throws not_found [blocking]
+  virtual std::string scratch_dir() const = 0;                 // on the state's file system; emptied at every start
 
   // ---- names that survive ----
-  // table is "recipe", "op", "pin", "local", ...; keys and values are opaque bytes. Values of "recipe" and what they name
-  // expire after 7 unused days.
+  // table is "recipe", "op", "pin", "local", ...; keys and values are opaque bytes. Values of "recipe" and what they
+  // name expire after 7 unused days.
   virtual void put_value(const std::string& table, const std::string& key, std::string value) = 0;
-  virtual std::optional<std::string> value(const std::string& table, const std::string& key) = 0;  // [blocking] on a cold key
+  virtual std::optional<std::string> value(const std::string& table,
+                                           const std::string& key) = 0;  // [blocking] on a cold key
 
   // ---- cache volumes ----
   // Path of the volume's directory, and whether this call made it (then it is to be filled). [blocking]
