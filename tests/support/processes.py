@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import socket
 import time
 from dataclasses import dataclass
 
@@ -83,6 +84,31 @@ def descendants(root: int | None = None) -> list[Process]:
             if process.state not in "ZX":
                 found.append(process)
     return found
+
+
+def reap_orphans(except_for: set[int]):
+    """Takes note of the end of adopted processes, which are zombies until then. Children that somebody waits for by
+    other means are named in `except_for`."""
+    for name in os.listdir("/proc"):
+        process = _process(int(name)) if name.isdigit() else None
+        if process and process.parent == os.getpid() and process.state == "Z" and process.pid not in except_for:
+            try:
+                os.waitpid(process.pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+
+
+def accepts(host: str) -> bool:
+    """Whether somebody listens on unix:///path or tcp://address:port."""
+    scheme, _, place = host.partition("://")
+    family = socket.AF_UNIX if scheme == "unix" else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        if scheme == "unix":
+            target = place
+        else:
+            address, _, port = place.rpartition(":")
+            target = (address, int(port))
+        return connection.connect_ex(target) == 0
 
 
 def mounts(mentioning: str) -> list[str]:
