@@ -21,6 +21,7 @@ import uuid
 from pathlib import Path
 
 from support import graphql, processes
+from support.processes import Process
 
 # Which engine started a process; inherited, so that two engines in one test tell their runners apart.
 _MARK = "DAGGER_TEST_ENGINE"
@@ -213,7 +214,7 @@ class Engine:
 
     # ---- what is there
 
-    def processes(self) -> list[processes.Process]:
+    def processes(self) -> list[Process]:
         """Every living process that this engine's commands left or lead to: runner, helpers, containers."""
         mine, others = [], set()
         for process in processes.descendants():
@@ -225,7 +226,7 @@ class Engine:
                 mine.append(process)
         return mine
 
-    def runners(self) -> list[processes.Process]:
+    def runners(self) -> list[Process]:
         """The runners among them: the program with the word `runner`."""
         program = str(self.program.resolve())
         return [
@@ -263,7 +264,7 @@ class Engine:
                     process.terminate()
             self.kill_runners(signal.SIGTERM)
             try:
-                self.check_nothing_is_left(within=15)
+                self.check_nothing_is_left(within=15 if check else 1)
             except Leftovers:
                 if check:
                     raise
