@@ -1,0 +1,175 @@
+#include "core/base/process.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <future>
+
+#include "core/base/fs.h"
+#include "core/base/pool.h"
+
+namespace dagger {
+namespace {
+
+// What the child needs, prepared before clone so that it allocates nothing.
+struct Prepared {
+  std::vector<char*> argv, env;
+  std::vector<int> fds;  // by number in the child: 0, 1, 2, 3, ...
+  const char* cwd;
+  bool die_with_parent, new_session;
+  pid_t parent;
+  int error = 0;  // shared memory (CLONE_VM): errno of what failed
+};
+
+// Runs in the child with the parent's memory, the parent being suspended (CLONE_VFORK): raw system calls only.
+int child_main(void* argument) {
+  auto& p = *static_cast<Prepared*>(argument);
+  const auto fail = [&p] {
+    p.error = errno;
+    ::_exit(127);
+    return 127;
+  };
+  // With CLONE_VM the dispositions are still a copy (no CLONE_SIGHAND), so this does not touch the parent's.
+  struct sigaction deflt{};
+  deflt.sa_handler = SIG_DFL;
+  for (int s = 1; s < NSIG; ++s) ::sigaction(s, &deflt, nullptr);
+  if (p.new_session && ::setsid() < 0) return fail();
+  if (p.die_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail();
+  // First above every number that is wanted, then down: no dup2 overwrites an fd that is still needed.
+  const int above = static_cast<int>(p.fds.size()) + 3;
+  for (int& fd : p.fds) {
+    fd = ::fcntl(fd, F_DUPFD_CLOEXEC, above);
+    if (fd < 0) return fail();
+  }
+  for (std::size_t i = 0; i < p.fds.size(); ++i)
+    if (::dup2(p.fds[i], static_cast<int>(i)) < 0) return fail();
+  if (::chdir(p.cwd) != 0) return fail();
+  ::umask(022);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execve(p.argv[0], p.argv.data(), p.env.data());
+  return fail();
+}
+
+// A mapping with a guard page below, as the child's stack.
+class Stack {
+ public:
+  Stack() : base_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
+    if (base_ == MAP_FAILED) throw_errno("map a stack");
+    ::mprotect(base_, 4096, PROT_NONE);
+  }
+  ~Stack() { ::munmap(base_, size); }
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+  void* top() const { return static_cast<char*>(base_) + size; }
+
+ private:
+  static constexpr std::size_t size = 128 * 1024;
+  void* base_;
+};
+
+Child start(const SpawnRequest& request) {
+  const auto null = open_file("/dev/null", O_RDWR);
+  Prepared p{};
+  for (const auto& a : request.argv) p.argv.push_back(const_cast<char*>(a.c_str()));
+  for (const auto& e : request.env) p.env.push_back(const_cast<char*>(e.c_str()));
+  p.argv.push_back(nullptr);
+  p.env.push_back(nullptr);
+  for (const int fd : request.stdio) p.fds.push_back(fd >= 0 ? fd : null.get());
+  p.fds.insert(p.fds.end(), request.keep.begin(), request.keep.end());
+  p.cwd = request.cwd.c_str();
+  p.die_with_parent = request.die_with_parent;
+  p.new_session = request.new_session;
+
+  const Stack stack;
+  int pidfd = -1;
+  sigset_t all, old;  // no handler of ours may run in the child while it shares our memory
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &old);
+  const pid_t pid =
+      ::clone(child_main, stack.top(),
+              static_cast<int>(CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | request.clone_flags), &p, &pidfd);
+  const int clone_errno = errno;
+  ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  if (pid < 0) throw errno_error(clone_errno, "start " + request.argv[0]);
+  Child child(UniqueFd(pidfd), pid);  // CLONE_PIDFD sets O_CLOEXEC
+  if (p.error != 0) {
+    child.wait();
+    throw errno_error(p.error, "start " + request.argv[0]);
+  }
+  return child;
+}
+
+}  // namespace
+
+struct Spawner::State {
+  Pool thread{"spawner", 1};
+};
+
+Spawner::Spawner() : state_(std::make_unique<State>()) {}
+Spawner::~Spawner() = default;
+
+Child Spawner::spawn(const SpawnRequest& request) {
+  std::promise<Child> result;
+  state_->thread.submit([&] {
+    try {
+      result.set_value(start(request));
+    } catch (...) {
+      result.set_exception(std::current_exception());
+    }
+  });
+  return result.get_future().get();
+}
+
+Child& Child::operator=(Child&& o) noexcept {
+  if (this != &o) {
+    Child old(std::move(*this));
+    pidfd_ = std::move(o.pidfd_);
+    pid_ = o.pid_;
+  }
+  return *this;
+}
+
+Child::~Child() {
+  if (!pidfd_) return;
+  signal(SIGKILL);
+  wait();
+}
+
+void Child::signal(int number) const noexcept {
+  if (pidfd_) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
+}
+
+Child::Status Child::wait() {
+  siginfo_t info{};
+  while (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED) != 0 && errno == EINTR) {
+  }
+  pidfd_.reset();
+  return {info.si_code == CLD_EXITED, info.si_status};
+}
+
+std::string find_program(const std::string& name, const std::string& path) {
+  const auto runnable = [](const std::string& file) {
+    struct stat st{};
+    return ::stat(file.c_str(), &st) == 0 && S_ISREG(st.st_mode) && ::access(file.c_str(), X_OK) == 0;
+  };
+  if (name.find('/') != std::string::npos) return runnable(name) ? name : std::string();
+  for (std::size_t start = 0; start <= path.size();) {
+    const auto colon = std::min(path.find(':', start), path.size());
+    const std::string dir = path.substr(start, colon - start);
+    if (const std::string file = (dir.empty() ? "." : dir) + "/" + name; runnable(file)) return file;
+    start = colon + 1;
+  }
+  return {};
+}
+
+}  // namespace dagger
