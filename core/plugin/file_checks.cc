@@ -63,16 +63,20 @@ std::string canonical_path(const std::string& file) {
   throw_errno("cannot be resolved");
 }
 
-UniqueFd open_trusted(const std::string& file) {
-  UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
-  if (!fd) throw_errno("cannot be read");
+void check_trusted_file(int fd, const std::string& file) {
   struct stat st{};
-  if (::fstat(fd.get(), &st) != 0) throw_errno("cannot be read");
+  if (::fstat(fd, &st) != 0) throw_errno("cannot be read");
   if (!S_ISREG(st.st_mode))
     throw Error(Code::invalid_argument, std::string("is ") + (S_ISDIR(st.st_mode) ? "a directory" : "a special file") +
                                             ", expected a regular file; correct the path in the configuration");
   check_owner(st, file, "");
   check_writers(st, file, "");
+}
+
+UniqueFd open_trusted(const std::string& file) {
+  UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  if (!fd) throw_errno("cannot be read");
+  check_trusted_file(fd.get(), file);
   check_directories(file);
   return fd;
 }

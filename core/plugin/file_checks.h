@@ -11,6 +11,9 @@ namespace dagger::plugin {
 // permissions, and those of every directory above it. Throws not_found, invalid_argument, permission_denied.
 UniqueFd open_trusted(const std::string& file);
 
+// The file alone: a regular one that only root or this process's user can change.
+void check_trusted_file(int fd, const std::string& file);
+
 // The canonical path. Throws not_found.
 std::string canonical_path(const std::string& file);
 
