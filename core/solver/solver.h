@@ -116,6 +116,8 @@ class Solver {
 
   // One per family of ops; each returns the outputs and leaves key, parts and times to run().
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
+  Task<void> ended_or_cancelled(int done_fd, CancelToken cancel);
+  Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_source(JobPtr job);
   // pin and layer outlive the call: run_source() awaits it.
