@@ -79,6 +79,8 @@ class Solver {
   // Cancels everything and waits for it.
   Task<void> close();
 
+  // Work for a client that ends before close() does.
+  void spawn(Task<void> work) { work_.spawn(std::move(work)); }
   std::size_t running() const noexcept { return jobs_.size(); }
   Loop& loop() noexcept { return loop_; }
   store::Store& store() noexcept { return store_; }
