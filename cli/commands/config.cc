@@ -19,7 +19,8 @@ void check(const Globals& globals) {
   const auto one = [&](std::string_view kind, const plugin::PluginChoice& choice) {
     const auto file = plugin::find_plugin_file(config.plugin_dirs, kind, choice);
     const auto checked = plugin::check_plugin_file(file, kind, choice);
-    plugin::check_plugin_settings(std::string(kind) + " plugin '" + choice.use + "'", checked.contents.schema, choice);
+    if (checked.contents.settings_schema)
+      plugin::check_plugin_settings(std::string(kind) + " plugin '" + choice.use + "'", *checked.contents.settings_schema, choice);
   };
   one("snapshotter", config.snapshotter);
   one("executor", config.executor);
