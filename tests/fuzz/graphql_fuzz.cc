@@ -1,4 +1,5 @@
-// Any bytes as a GraphQL document: parsing and validating them must end, in bounded time, with a result or RequestError.
+// Any bytes as a GraphQL document: parsing and validating them must end, in bounded time, with a result or
+// RequestError.
 #include <cstddef>
 #include <cstdint>
 #include <string>
