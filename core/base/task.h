@@ -119,6 +119,7 @@ class OneShot {
   void set(T value) const { state_->finish(std::in_place_index<1>, std::move(value)); }
   void fail(std::exception_ptr error) const { state_->finish(std::in_place_index<2>, std::move(error)); }
   bool done() const noexcept { return state_->result.index() != 0; }
+  bool same(const OneShot& o) const noexcept { return state_ == o.state_; }
 
   bool await_ready() const noexcept { return done(); }
   void await_suspend(std::coroutine_handle<> waiter) const noexcept {

@@ -160,5 +160,6 @@ Op decode(std::string_view encoded) {
 }
 
 Digest digest(const Op& op) { return Digest::of(encode(op)); }
+Digest digest(const Mount& mount) { return Digest::of(cbor::pack(mount)); }
 
 }  // namespace dagger::dag

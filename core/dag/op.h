@@ -170,5 +170,6 @@ std::vector<std::string> outputs(const Op& op);
 std::string encode(const Op& op);
 Op decode(std::string_view encoded);
 Digest digest(const Op& op);
+Digest digest(const Mount& mount);
 
 }  // namespace dagger::dag

@@ -15,6 +15,7 @@
 
 #include "core/base/digest.h"
 #include "core/base/function.h"
+#include "core/dag/keys.h"
 #include "dagger/plugin/layer.h"
 #include "dagger/plugin/snapshotter.h"
 
@@ -42,12 +43,7 @@ struct Output {
   Stack layers;
 };
 
-// What went into a key, in order, so that a miss can be explained: ("args", digest), ("env PATH", ...), ("input 0",
-// ...).
-struct KeyPart {
-  std::string name;
-  Digest value;
-};
+using dag::KeyPart;
 
 struct Record {
   Digest key;        // definition key
