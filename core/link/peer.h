@@ -1,9 +1,9 @@
 // core/link/peer.h — one end of a link: typed calls and byte streams in both directions over one connection.
 //
 // A Peer lives on the control thread; bytes, framing and hashing live on the link's own I/O thread. Either end serves
-// methods and calls the other's. A call is a channel: its request opens it, its reply or error closes it; cancelling the
-// caller cancels the handler at the other end. A stream is a channel that carries bytes both ways under flow control, for
-// pool threads that read and write blocking. When the connection dies every call and stream fails with
+// methods and calls the other's. A call is a channel: its request opens it, its reply or error closes it; cancelling
+// the caller cancels the handler at the other end. A stream is a channel that carries bytes both ways under flow
+// control, for pool threads that read and write blocking. When the connection dies every call and stream fails with
 // Error{unavailable, reason} within the bounded time (ping), and handlers are cancelled.
 #pragma once
 #include <memory>
@@ -27,12 +27,13 @@ inline constexpr unsigned protocol_version = 1;
 
 // Who is at the other end, as proven in the handshake.
 struct Identity {
-  std::string scope;              // trust scope: "uid:1000" on a unix socket or stdio, "token:<name>" on tcp
-  std::string software;           // "dagger 0.1.0"
+  std::string scope;     // trust scope: "uid:1000" on a unix socket or stdio, "token:<name>" on tcp
+  std::string software;  // "dagger 0.1.0"
   std::vector<std::pair<std::string, std::string>> labels;  // what the other end said about itself
 };
 
-// A byte stream of one channel. [thread-safe: one reading and one writing thread] [blocking], never on the control thread.
+// A byte stream of one channel. [thread-safe: one reading and one writing thread] [blocking], never on the control
+// thread.
 class Stream {
  public:
   virtual ~Stream() = default;  // resets what is not finished
@@ -48,8 +49,8 @@ class Stream {
 // Serves one incoming call. The token is cancelled when the caller cancels or the link dies. A thrown Error becomes the
 // caller's error with the same code and text; a DetailedError carries its details along.
 using Handler = Function<Task<std::string>(std::string request, CancelToken cancel)>;
-// Serves one incoming stream; runs on the control thread and hands the stream to a pool. The stream stays open until the
-// shared pointer is gone.
+// Serves one incoming stream; runs on the control thread and hands the stream to a pool. The stream stays open until
+// the shared pointer is gone.
 using StreamHandler = Function<void(std::string request, std::shared_ptr<Stream> stream)>;
 
 struct PeerOptions {
@@ -89,19 +90,19 @@ class Transport {
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
 
-  // address: "unix:///path", "tcp://host:port", or "fd://R,W" (a child's stdio). Connects, shakes hands (version, token) and
-  // returns a peer that is not started. Errors: unavailable (nobody listens), permission_denied (token), unsupported
-  // (protocol versions differ: says both and which side to update).
+  // address: "unix:///path", "tcp://host:port", or "fd://R,W" (a child's stdio). Connects, shakes hands (version,
+  // token) and returns a peer that is not started. Errors: unavailable (nobody listens), permission_denied (token),
+  // unsupported (protocol versions differ: says both and which side to update).
   Task<std::unique_ptr<Peer>> connect(std::string address, PeerOptions options, CancelToken cancel);
 
   struct Listener {
-    virtual ~Listener() = default;        // stops accepting; open peers stay
+    virtual ~Listener() = default;            // stops accepting; open peers stay
     virtual std::string address() const = 0;  // with the real port
   };
   struct ListenOptions {
-    std::string address;         // "unix:///path" or "tcp://host:port"
+    std::string address;  // "unix:///path" or "tcp://host:port"
     unsigned socket_mode = 0600;
-    std::string token;           // tcp: required unless allow_insecure and the address is loopback
+    std::string token;  // tcp: required unless allow_insecure and the address is loopback
     std::string token_name = "default";
     bool allow_insecure = false;
     PeerOptions peer;
@@ -109,7 +110,8 @@ class Transport {
   // accept runs on the control thread for each peer that finished its handshake.
   std::unique_ptr<Listener> listen(ListenOptions options, Function<void(std::unique_ptr<Peer>)> accept);
   // A listener on a socket that is listening already (made before the process started, or inherited).
-  std::unique_ptr<Listener> listen_fd(UniqueFd socket, ListenOptions options, Function<void(std::unique_ptr<Peer>)> accept);
+  std::unique_ptr<Listener> listen_fd(UniqueFd socket, ListenOptions options,
+                                      Function<void(std::unique_ptr<Peer>)> accept);
 
  private:
   struct State;
