@@ -178,11 +178,8 @@ class RegistryClient::BlobPlaces final : public BlobSource {
     if (offset > 0) headers.push_back("Range: bytes=" + std::to_string(offset) + "-");
     return client_.request(call_, endpoints_[at_], "GET", path_, std::move(headers), {200, 206, 416});
   }
-  bool next_place(const Error& why) override {
-    if (at_ + 1 == endpoints_.size()) return false;
-    client_.avoid(endpoints_[at_++], why, call_);
-    return true;
-  }
+  void next_place(const Error& why) override { client_.avoid(endpoints_[at_++], why, call_); }
+  bool last_place() const override { return at_ + 1 == endpoints_.size(); }
   void pause(int n) override { call_.wait(client_.pause(n)); }
 
  private:
