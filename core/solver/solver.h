@@ -79,6 +79,8 @@ class Solver {
   // Cancels everything and waits for it.
   Task<void> close();
 
+  // Work for a client that ends before close() does.
+  void spawn(Task<void> work) { work_.spawn(std::move(work)); }
   std::size_t running() const noexcept { return jobs_.size(); }
   Loop& loop() noexcept { return loop_; }
   store::Store& store() noexcept { return store_; }
@@ -116,6 +118,8 @@ class Solver {
 
   // One per family of ops; each returns the outputs and leaves key, parts and times to run().
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
+  Task<void> ended_or_cancelled(int done_fd, CancelToken cancel);
+  Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_source(JobPtr job);
   // pin and layer outlive the call: run_source() awaits it.

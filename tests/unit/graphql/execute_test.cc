@@ -50,7 +50,11 @@ class Execute : public ::testing::Test {
       if (c.parent.as<Number>().value == 13) throw Error(Code::not_found, "no step 13");
       return "step " + std::to_string(c.parent.as<Number>().value);
     });
-    r_.value("Step", "path", [](const ResolveCall&) { return Value(Value::List{Value::List{1, nullptr}}); });
+    r_.value("Step", "path", [](const ResolveCall&) {
+      Value::List outer;
+      outer.emplace_back(Value::List{1, nullptr});
+      return Value(std::move(outer));
+    });
     r_.value("Step", "kind", [](const ResolveCall&) { return Value(Value::Enum{"BIG"}); });
     r_.value("Box", "id", [](const ResolveCall&) { return Value("box"); });
     r_.value("Box", "size", [](const ResolveCall& c) -> Value {
