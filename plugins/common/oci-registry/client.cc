@@ -117,6 +117,9 @@ Error RegistryClient::failure(Call& call, const Endpoint& e, const std::string& 
   const std::string text = "status " + std::to_string(status) + (says.empty() ? "" : ", " + says);
   const std::string host = host_of(response.url());
   if ((status == 401 || status == 403) && host == e.host) return authorizer_.denied(call, e, text);
+  // Storage behind a redirect lets in whoever has a fresh address from the registry.
+  if (status == 401 || status == 403)
+    return Error(Code::unavailable, "storage " + host + " of registry " + e.host + " refuses access (" + text + ")");
   if (status == 404)
     return Error(Code::not_found, "registry " + host + " has no " + e.repository + path + " (" + text + ")");
   if (status == 408 || status == 429 || status >= 500) {
