@@ -20,8 +20,8 @@ constexpr int max_depth = 32;  // of a schema; settings cannot be checked deeper
 
 constexpr std::array types = {"object", "array", "string", "boolean", "integer", "number", "null"};
 constexpr std::array keywords = {
-    "type",      "properties", "required", "additionalProperties", "items",   "enum",     "minimum", "maximum",
-    "minLength", "maxLength",  "title",    "description",          "default", "examples", "$schema"};
+    "type",      "properties", "required", "additionalProperties", "items",   "enum",    "minimum",  "maximum",
+    "minLength", "maxLength",  "title",    "description",          "pattern", "default", "examples", "$schema"};
 
 template <class List>
 bool one_of(const List& list, const std::string& value) {

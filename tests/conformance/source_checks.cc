@@ -85,16 +85,6 @@ void schemes(const Kit& kit) {
   source_of(*loaded);
 }
 
-void foreign_scheme(const Kit& kit) {
-  auto loaded = kit.load();
-  dagger::testing::FakeContext ctx;
-  KitSink sink(kit.options.dir);
-  const auto happened =
-      outcome([&] { source_of(*loaded).pin({"no-such-scheme", "x", {}, ""}, std::nullopt, sink, ctx); });
-  expect(happened.rfind("unsupported: ", 0) == 0 || happened.rfind("invalid_argument: ", 0) == 0,
-         happened.empty() ? "it was pinned" : happened);
-}
-
 void hostile_locations(const Kit& kit) {
   auto loaded = kit.load();
   auto& source = source_of(*loaded);
@@ -183,7 +173,6 @@ void fetch_footprint(const Kit& kit) {
 
 void add_source_checks(Checks& checks) {
   checks.push_back({"source.schemes", "schemes() names at least one scheme, in lower case", source_h, schemes});
-  checks.push_back({"source.foreign-scheme", "a scheme of others is refused as unsupported", source_h, foreign_scheme});
   checks.push_back({"source.hostile-locations", "whatever the location is, only dagger::Error leaves pin()", source_h,
                     hostile_locations});
   checks.push_back(
