@@ -29,15 +29,19 @@ std::shared_ptr<Service> Service::start(std::unique_ptr<link::Peer> peer, solver
                                         const ServiceInfo& info, std::string name, Function<void()> closed) {
   const std::shared_ptr<Service> service(new Service(std::move(peer), solver, info, std::move(name)));
   service->serve();
-  service->peer_->on_closed([weak = std::weak_ptr(service), closed = std::move(closed)](const std::string&) mutable {
-    if (const auto self = weak.lock()) {
-      self->closed_ = true;
-      self->solver_.leave(*self);
-    }
-    closed();
-  });
+  const OneShot<Unit> gone(solver.loop());
+  service->peer_->on_closed([gone](const std::string&) { gone.set({}); });
+  solver.spawn(live(service, gone, std::move(closed)));
   service->peer_->start();
   return service;
+}
+
+Task<void> Service::live(std::shared_ptr<Service> self, OneShot<Unit> gone, Function<void()> closed) {
+  co_await gone;
+  self->closed_ = true;
+  self->solver_.leave(*self);
+  co_await self->peer_->join();  // the last handler has ended
+  closed();
 }
 
 Service::Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info, std::string name)
@@ -51,8 +55,6 @@ Service::Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const
   for (const auto& [key, value] : peer_->other().labels)
     if (key == "inside-exec") inside_exec_ = value;
 }
-
-Service::~Service() { solver_.leave(*this); }
 
 void Service::close() { peer_->close(); }
 

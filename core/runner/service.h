@@ -1,7 +1,6 @@
 // core/runner/service.h — what one connected session asks of the runner, and what the solver asks of that session.
 //
-// One per link. Control thread only. Kept alive by its running handlers: it goes when the link is closed and the last
-// handler has ended.
+// One per link. Control thread only. Lives until the link is closed and the last handler has ended.
 #pragma once
 #include <memory>
 #include <string>
@@ -24,7 +23,6 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   // closed: called once when the link has gone.
   static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
                                         const ServiceInfo& info, std::string name, Function<void()> closed);
-  ~Service() override;
   void close();
 
   // solver::Client
@@ -41,6 +39,8 @@ class Service final : public solver::Client, public std::enable_shared_from_this
  private:
   Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info, std::string name);
   void serve();
+  // From the start to the end of the link.
+  static Task<void> live(std::shared_ptr<Service> self, OneShot<Unit> gone, Function<void()> closed);
   template <class Request, class Reply>
   void route(const char* method, Task<Reply> (Service::*handler)(Request, CancelToken));
   template <class Request, class Reply>
