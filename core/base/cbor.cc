@@ -5,7 +5,14 @@
 namespace dagger::cbor {
 namespace {
 
-enum Major : unsigned { unsigned_integer = 0, negative_integer = 1, byte_string = 2, text_string = 3, array_of = 4, simple = 7 };
+enum Major : unsigned {
+  unsigned_integer = 0,
+  negative_integer = 1,
+  byte_string = 2,
+  text_string = 3,
+  array_of = 4,
+  simple = 7
+};
 constexpr unsigned char simple_false = 0xf4, simple_true = 0xf5, simple_null = 0xf6;
 
 [[noreturn]] void bad(const char* why) { throw Error(Code::corrupt_data, std::string("malformed CBOR: ") + why); }
@@ -109,11 +116,22 @@ std::string_view Reader::item() {
   for (std::size_t left = 1; left > 0; --left) {  // flat: arrays add their items to what is left
     const unsigned major = at_ < in_.size() ? static_cast<unsigned char>(in_[at_]) >> 5 : 8;
     switch (major) {
-      case unsigned_integer: case negative_integer: head(major); break;
-      case byte_string: case text_string: take(head(major)); break;
-      case array_of: left += array(); break;
-      case simple: if (!null()) boolean(); break;
-      default: bad("an unknown type");
+      case unsigned_integer:
+      case negative_integer:
+        head(major);
+        break;
+      case byte_string:
+      case text_string:
+        take(head(major));
+        break;
+      case array_of:
+        left += array();
+        break;
+      case simple:
+        if (!null()) boolean();
+        break;
+      default:
+        bad("an unknown type");
     }
   }
   return in_.substr(start, at_ - start);

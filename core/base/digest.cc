@@ -67,7 +67,8 @@ std::string Digest::str() const { return "sha256:" + hex(); }
 
 Digest Digest::from_bytes(std::string_view raw) {
   Digest d;
-  if (raw.size() != d.bytes.size()) throw Error(Code::corrupt_data, "a digest has 32 bytes, not " + std::to_string(raw.size()));
+  if (raw.size() != d.bytes.size())
+    throw Error(Code::corrupt_data, "a digest has 32 bytes, not " + std::to_string(raw.size()));
   std::memcpy(d.bytes.data(), raw.data(), raw.size());
   return d;
 }

@@ -14,9 +14,9 @@ struct Digest {
   std::array<std::uint8_t, 32> bytes{};
 
   static Digest of(std::string_view data);
-  static Digest parse(std::string_view text);       // "sha256:..."; throws Error{invalid_argument}
-  static Digest from_bytes(std::string_view raw);   // 32 raw bytes; throws Error{corrupt_data}
-  std::string str() const;                          // "sha256:..."
+  static Digest parse(std::string_view text);      // "sha256:..."; throws Error{invalid_argument}
+  static Digest from_bytes(std::string_view raw);  // 32 raw bytes; throws Error{corrupt_data}
+  std::string str() const;                         // "sha256:..."
   std::string hex() const;
   std::string_view raw() const noexcept { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
   bool zero() const noexcept { return *this == Digest{}; }

@@ -17,13 +17,32 @@ namespace {
 
 Code code_of(int number) {
   switch (number) {
-    case ENOENT: case ENOTDIR: return Code::not_found;
-    case EACCES: case EPERM: case EROFS: return Code::permission_denied;
-    case ENOSPC: case EDQUOT: case EFBIG: return Code::no_space;
-    case EINVAL: case ENAMETOOLONG: case ELOOP: case EXDEV: case EISDIR: case EEXIST: return Code::invalid_argument;
-    case ENOSYS: case EOPNOTSUPP: return Code::unsupported;
-    case EBUSY: case EAGAIN: return Code::unavailable;
-    default: return Code::internal;
+    case ENOENT:
+    case ENOTDIR:
+      return Code::not_found;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return Code::permission_denied;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return Code::no_space;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ELOOP:
+    case EXDEV:
+    case EISDIR:
+    case EEXIST:
+      return Code::invalid_argument;
+    case ENOSYS:
+    case EOPNOTSUPP:
+      return Code::unsupported;
+    case EBUSY:
+    case EAGAIN:
+      return Code::unavailable;
+    default:
+      return Code::internal;
   }
 }
 
@@ -100,7 +119,8 @@ UniqueFd make_dirs_in_root(int root, const std::string& path, unsigned mode) {
   if (auto fd = openat2(root, clean, O_PATH | O_DIRECTORY, 0)) return fd;
   if (clean == "/") throw_errno("open the root directory");
   auto parent = make_dirs_in_root(root, parent_path(clean), mode);  // depth is bounded by PATH_MAX
-  if (::mkdirat(parent.get(), base_name(clean).c_str(), mode) != 0 && errno != EEXIST) throw_errno("make directory " + clean);
+  if (::mkdirat(parent.get(), base_name(clean).c_str(), mode) != 0 && errno != EEXIST)
+    throw_errno("make directory " + clean);
   auto fd = openat2(root, clean, O_PATH | O_DIRECTORY, 0);
   if (!fd) throw_errno("open " + clean);
   return fd;
@@ -176,7 +196,7 @@ void remove_tree_at(int dir, const std::string& name) {
   const auto enter = [&](int parent, std::string child) {
     auto handle = open_dir(parent, child);
     if (!handle) throw_errno("open " + child);
-    ::fchmodat(parent, child.c_str(), 0700, 0);
+    if (::fchmodat(parent, child.c_str(), 0700, 0) != 0) throw_errno("chmod " + child);
     down.push_back({std::move(child), std::move(handle)});
   };
   enter(dir, name);
@@ -232,7 +252,8 @@ UniqueFd sealed_memfd(std::string_view data, const char* name) {
   UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) throw_errno("memfd_create");
   write_all(fd.get(), data);
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) throw_errno("seal a memfd");
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
+    throw_errno("seal a memfd");
   if (::lseek(fd.get(), 0, SEEK_SET) < 0) throw_errno("lseek");
   return fd;
 }

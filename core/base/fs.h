@@ -1,8 +1,8 @@
 // core/base/fs.h — file system calls that are safe on paths from outside, and small helpers around fds.
 //
-// Every path that came from outside goes through *_in_root: openat2(2) with RESOLVE_IN_ROOT, so that "..", absolute links
-// and magic links cannot leave the root. Errors: dagger::Error with the system's text and the path; ENOSPC and EDQUOT
-// become no_space, ENOENT and ENOTDIR not_found, EACCES and EPERM permission_denied. [thread-safe] [blocking]
+// Every path that came from outside goes through *_in_root: openat2(2) with RESOLVE_IN_ROOT, so that "..", absolute
+// links and magic links cannot leave the root. Errors: dagger::Error with the system's text and the path; ENOSPC and
+// EDQUOT become no_space, ENOENT and ENOTDIR not_found, EACCES and EPERM permission_denied. [thread-safe] [blocking]
 #pragma once
 #include <sys/stat.h>
 
@@ -19,8 +19,8 @@ namespace dagger {
 [[nodiscard]] Error errno_error(int number, const std::string& what);
 [[noreturn]] void throw_errno(const std::string& what);
 
-UniqueFd open_file(const std::string& path, int flags, unsigned mode = 0);           // trusted path; O_CLOEXEC added
-UniqueFd open_at(int dir, const std::string& name, int flags, unsigned mode = 0);    // trusted name; O_CLOEXEC added
+UniqueFd open_file(const std::string& path, int flags, unsigned mode = 0);         // trusted path; O_CLOEXEC added
+UniqueFd open_at(int dir, const std::string& name, int flags, unsigned mode = 0);  // trusted name; O_CLOEXEC added
 UniqueFd open_in_root(int root, const std::string& path, int flags, unsigned mode = 0);
 // The same without following a link in the last component.
 UniqueFd open_in_root_nofollow(int root, const std::string& path, int flags, unsigned mode = 0);
@@ -35,8 +35,8 @@ void write_all(int fd, std::string_view data);
 void write_file_atomically(const std::string& path, std::string_view data, unsigned mode = 0644);
 bool exists(const std::string& path);
 
-// Removes name below dir with all it holds: never follows links, never leaves the file system, needs no memory per entry
-// of a directory, bounded stack. Missing: no error.
+// Removes name below dir with all it holds: never follows links, never leaves the file system, needs no memory per
+// entry of a directory, bounded stack. Missing: no error.
 void remove_tree_at(int dir, const std::string& name);
 void remove_tree(const std::string& path);  // trusted path
 

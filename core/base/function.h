@@ -14,7 +14,8 @@ class Function<R(Args...)> {
  public:
   Function() = default;
   template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, Function>>>
-  Function(F&& f) : held_(std::make_unique<Held<std::decay_t<F>>>(std::forward<F>(f))) {}  // NOLINT: implicit like std::function
+  Function(F&& f)
+      : held_(std::make_unique<Held<std::decay_t<F>>>(std::forward<F>(f))) {}  // NOLINT: implicit like std::function
   explicit operator bool() const noexcept { return held_ != nullptr; }
   R operator()(Args... args) { return held_->call(std::forward<Args>(args)...); }
 

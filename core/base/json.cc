@@ -8,9 +8,11 @@ namespace dagger {
 
 nlohmann::json parse_json(std::string_view text, const char* what, const JsonLimits& limits) {
   const std::string name = what;
-  if (text.size() > limits.bytes) throw Error(Code::invalid_argument, name + " is larger than " + std::to_string(limits.bytes) + " bytes");
+  if (text.size() > limits.bytes)
+    throw Error(Code::invalid_argument, name + " is larger than " + std::to_string(limits.bytes) + " bytes");
   const auto callback = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    if (depth > limits.depth) throw Error(Code::invalid_argument, name + " is nested deeper than " + std::to_string(limits.depth));
+    if (depth > limits.depth)
+      throw Error(Code::invalid_argument, name + " is nested deeper than " + std::to_string(limits.depth));
     return true;
   };
   try {

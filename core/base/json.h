@@ -1,7 +1,8 @@
 // core/base/json.h — reading JSON from outside with bounds. Include <nlohmann/json.hpp> where the value is used.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
 
 namespace dagger {
 

@@ -1,10 +1,10 @@
 #include "core/base/log.h"
 
+#include <poll.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -12,8 +12,8 @@
 namespace dagger {
 namespace {
 
-// Writes to a borrowed fd. Errors (a closed stderr) are ignored: there is nobody left to tell. A reader that does not read
-// gets 100 ms, then loses the line; poll(2) promises room for PIPE_BUF bytes, so write(2) itself does not block.
+// Writes to a borrowed fd. Errors (a closed stderr) are ignored: there is nobody left to tell. A reader that does not
+// read gets 100 ms, then loses the line; poll(2) promises room for PIPE_BUF bytes, so write(2) itself does not block.
 class FdSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit FdSink(int fd) : fd_(fd) {}
@@ -36,11 +36,14 @@ class FdSink final : public spdlog::sinks::base_sink<std::mutex> {
   int fd_;
 };
 
-spdlog::level::level_enum to_spdlog(Level level) { return static_cast<spdlog::level::level_enum>(level == Level::off ? 6 : static_cast<int>(level)); }
+spdlog::level::level_enum to_spdlog(Level level) {
+  return static_cast<spdlog::level::level_enum>(level == Level::off ? 6 : static_cast<int>(level));
+}
 
 }  // namespace
 
-// The thread pool gives the side thread: a reader that stops reading stops only that thread, and the bounded queue drops.
+// The thread pool gives the side thread: a reader that stops reading stops only that thread, and the bounded queue
+// drops.
 struct Log::State {
   State(Level level, spdlog::sink_ptr sink)
       : threads(std::make_shared<spdlog::details::thread_pool>(1024, 1)),

@@ -4,15 +4,16 @@
 #include <time.h>
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <thread>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <cstdio>
-#include <cstdlib>
-#include <optional>
-#include <thread>
 
 #include "dagger/plugin/error.h"
 #include "dagger/plugin/unique_fd.h"
@@ -61,7 +62,7 @@ struct Loop::Handle::Impl {
     if (!f) return;
     auto run = std::move(f);
     f = {};
-    const HandlerWatch watch;
+    [[maybe_unused]] const HandlerWatch watch;
     run();
   }
 };
@@ -79,7 +80,7 @@ asio::io_context& Loop::io() noexcept { return state_->io; }
 
 void Loop::post(Callback f) {
   asio::post(state_->io, [f = std::move(f)]() mutable {
-    const HandlerWatch watch;
+    [[maybe_unused]] const HandlerWatch watch;
     f();
   });
 }

@@ -2,7 +2,8 @@
 //
 // All mutable engine state is touched only in callbacks of one Loop, so it needs no locks. Boost.Asio is the engine
 // underneath and stays out of this header; io() hands it to the few files that do network I/O on this thread.
-// With DAGGER_WATCHDOG a callback that holds the thread for more than 10 ms of CPU time ends the program and names itself.
+// With DAGGER_WATCHDOG a callback that holds the thread for more than 10 ms of CPU time ends the program and names
+// itself.
 #pragma once
 #include <chrono>
 #include <memory>

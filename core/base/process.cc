@@ -1,6 +1,7 @@
 #include "core/base/process.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -38,7 +39,7 @@ int child_main(void* argument) {
     return 127;
   };
   // With CLONE_VM the dispositions are still a copy (no CLONE_SIGHAND), so this does not touch the parent's.
-  struct sigaction deflt {};
+  struct sigaction deflt{};
   deflt.sa_handler = SIG_DFL;
   for (int s = 1; s < NSIG; ++s) ::sigaction(s, &deflt, nullptr);
   if (p.new_session && ::setsid() < 0) return fail();
@@ -51,6 +52,8 @@ int child_main(void* argument) {
   }
   for (std::size_t i = 0; i < p.fds.size(); ++i)
     if (::dup2(p.fds[i], static_cast<int>(i)) < 0) return fail();
+  // Libraries open fds of their own, not all with O_CLOEXEC.
+  ::close_range(static_cast<unsigned>(p.fds.size()), ~0U, CLOSE_RANGE_CLOEXEC);
   if (::chdir(p.cwd) != 0) return fail();
   ::umask(022);
   sigset_t none;
@@ -95,8 +98,9 @@ Child start(const SpawnRequest& request) {
   sigset_t all, old;  // no handler of ours may run in the child while it shares our memory
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &old);
-  const pid_t pid = ::clone(child_main, stack.top(), static_cast<int>(CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | request.clone_flags),
-                            &p, &pidfd);
+  const pid_t pid =
+      ::clone(child_main, stack.top(),
+              static_cast<int>(CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | request.clone_flags), &p, &pidfd);
   const int clone_errno = errno;
   ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
   if (pid < 0) throw errno_error(clone_errno, "start " + request.argv[0]);
@@ -158,7 +162,7 @@ Child::Status Child::wait() {
 
 std::string find_program(const std::string& name, const std::string& path) {
   const auto runnable = [](const std::string& file) {
-    struct stat st {};
+    struct stat st{};
     return ::stat(file.c_str(), &st) == 0 && S_ISREG(st.st_mode) && ::access(file.c_str(), X_OK) == 0;
   };
   if (name.find('/') != std::string::npos) return runnable(name) ? name : std::string();

@@ -45,7 +45,9 @@ struct Promise final : PromiseBase {
   Task<T> get_return_object() noexcept;
   void unhandled_exception() noexcept { result.template emplace<2>(std::current_exception()); }
   template <class U>
-  void return_value(U&& value) { result.template emplace<1>(std::forward<U>(value)); }
+  void return_value(U&& value) {
+    result.template emplace<1>(std::forward<U>(value));
+  }
   T take() {
     if (result.index() == 2) std::rethrow_exception(std::get<2>(std::move(result)));
     return std::get<1>(std::move(result));
@@ -108,8 +110,8 @@ struct Fire {
 };
 }  // namespace detail
 
-// A value that one waiter awaits and somebody sets later, both on the loop's thread. The waiter resumes in a callback of
-// its own, never inside set(). Shared, because either side may go first.
+// A value that one waiter awaits and somebody sets later, both on the loop's thread. The waiter resumes in a callback
+// of its own, never inside set(). Shared, because either side may go first.
 template <class T>
 class OneShot {
  public:
@@ -117,6 +119,7 @@ class OneShot {
   void set(T value) const { state_->finish(std::in_place_index<1>, std::move(value)); }
   void fail(std::exception_ptr error) const { state_->finish(std::in_place_index<2>, std::move(error)); }
   bool done() const noexcept { return state_->result.index() != 0; }
+  bool same(const OneShot& o) const noexcept { return state_ == o.state_; }
 
   bool await_ready() const noexcept { return done(); }
   void await_suspend(std::coroutine_handle<> waiter) const noexcept {

@@ -1,7 +1,7 @@
 // core/dag/op.h — operations as plain values, their canonical encoding and digest. Pure: no I/O, no threads.
 //
-// An op is a kind with fields and references to outputs of other ops: a Merkle DAG. Equal pipelines have equal digests on
-// every machine. The first input of an op that changes a tree is the tree it starts from.
+// An op is a kind with fields and references to outputs of other ops: a Merkle DAG. Equal pipelines have equal digests
+// on every machine. The first input of an op that changes a tree is the tree it starts from.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -16,7 +16,8 @@ namespace dagger::dag {
 
 inline constexpr std::uint64_t encoding_version = 1;
 
-// One named output of an op. Most ops have one, called "". An exec has "root" and "mount:<target>" for each writable tree.
+// One named output of an op. Most ops have one, called "". An exec has "root" and "mount:<target>" for each writable
+// tree.
 struct Ref {
   Digest op;
   std::string output;
@@ -30,8 +31,8 @@ struct Scratch {
   bool operator==(const Scratch&) const = default;
 };
 
-// A pinned reference (an image, a git tree, a file). Only what the pin fixes is part of a key; location and attributes say
-// where to fetch it.
+// A pinned reference (an image, a git tree, a file). Only what the pin fixes is part of a key; location and attributes
+// say where to fetch it.
 struct Source {
   std::string scheme, location, platform;
   Pairs attributes;
@@ -51,29 +52,29 @@ enum class Expect : std::uint8_t { success, failure, any };
 
 struct Mount {
   MountType type = MountType::tree;
-  std::string target;          // clean and absolute
-  std::int32_t input = -1;     // tree: index into Op::inputs; cache: its initial content, -1 for none
-  std::string subpath;         // within the input; "" is all of it. May name a file (then target is a file)
+  std::string target;       // clean and absolute
+  std::int32_t input = -1;  // tree: index into Op::inputs; cache: its initial content, -1 for none
+  std::string subpath;      // within the input; "" is all of it. May name a file (then target is a file)
   bool read_only = false;
-  std::string id;              // cache: volume key; secret, socket: object name
+  std::string id;  // cache: volume key; secret, socket: object name
   Sharing sharing = Sharing::shared;
-  std::string owner;           // "", "user", "uid:gid", ...: resolved in the root filesystem
-  std::uint32_t mode = 0;      // secret, socket; 0: the default
-  std::uint64_t size = 0;      // tmpfs
+  std::string owner;       // "", "user", "uid:gid", ...: resolved in the root filesystem
+  std::uint32_t mode = 0;  // secret, socket; 0: the default
+  std::uint64_t size = 0;  // tmpfs
   bool operator==(const Mount&) const = default;
 };
 
 struct Exec {
   std::vector<std::string> args;
   Pairs env;
-  Pairs secret_env;            // variable name, secret name
+  Pairs secret_env;  // variable name, secret name
   std::string cwd = "/", user;
-  std::vector<Mount> mounts;   // parents before what lies in them
+  std::vector<Mount> mounts;  // parents before what lies in them
   std::string stdin_text;
   std::string redirect_stdin, redirect_stdout, redirect_stderr;  // absolute paths in the container, or ""
   Expect expect = Expect::success;
   bool root_capabilities = false;
-  bool nesting = false;        // a client in the container reaches this engine
+  bool nesting = false;  // a client in the container reaches this engine
   std::string network_class = "host";
   std::string platform;
   bool operator==(const Exec&) const = default;
@@ -169,5 +170,6 @@ std::vector<std::string> outputs(const Op& op);
 std::string encode(const Op& op);
 Op decode(std::string_view encoded);
 Digest digest(const Op& op);
+Digest digest(const Mount& mount);
 
 }  // namespace dagger::dag

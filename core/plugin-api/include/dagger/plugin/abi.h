@@ -15,6 +15,7 @@
 
 #define DAGGER_MANIFEST_MAGIC "DAGPLUG" /* 7 characters and NUL */
 #define DAGGER_MANIFEST_SECTION "dagplug"
+#define DAGGER_SCHEMA_SECTION "dagschem" /* JSON Schema of the settings, NUL-terminated; optional */
 #define DAGGER_MANIFEST_SYMBOL "dagger_plugin_manifest_v1"
 #define DAGGER_CREATE_SYMBOL "dagger_plugin_create_v1"
 

@@ -3,10 +3,13 @@
 //   DAGGER_PLUGIN(dagger::plugin::Source, GitSource, "git", "1.2.0", "Example Ltd");
 //
 // GitSource derives from the interface and has a constructor (dagger::plugin::Host&, std::string_view config_json).
-// The settings text has been checked against nothing yet when the constructor runs; throw Error{invalid_argument} for
-// what is wrong in it. Exactly two symbols leave the .so (see cmake/plugin.map).
+// A public member "static constexpr char settings_schema[] = R"({...})";" goes into a section of the file: the host then
+// checks the settings, and shows their descriptions, without running code of the plugin. Without it the host checks them
+// against config_schema() after the constructor has run. Either way throw Error{invalid_argument} for what only the plugin
+// can know to be wrong. Exactly two symbols leave the .so (see cmake/plugin.map).
 #pragma once
 #include <cstring>
+#include <type_traits>
 
 #include "dagger/plugin/abi.h"
 #include "dagger/plugin/plugin.h"
@@ -33,6 +36,25 @@ constexpr dagger_plugin_manifest make_manifest(std::string_view kind, std::strin
   put(m.vendor, vendor);
   return m;
 }
+
+template <std::size_t N>
+struct Text {
+  char bytes[N];
+};
+template <std::size_t N>
+constexpr Text<N> copy_text(const char (&from)[N]) {
+  Text<N> to{};
+  for (std::size_t i = 0; i < N; ++i) to.bytes[i] = from[i];
+  return to;
+}
+template <class Class, class = void>
+struct SchemaOf {
+  static constexpr Text<1> text = copy_text("");
+};
+template <class Class>
+struct SchemaOf<Class, std::void_t<decltype(Class::settings_schema)>> {
+  static constexpr auto text = copy_text(Class::settings_schema);
+};
 
 inline void copy_message(char* err, std::size_t size, const char* text) noexcept {
   if (size == 0) return;
@@ -71,4 +93,6 @@ int create(void* host, const char* config, void** out, char* err, std::size_t si
     return ::dagger::plugin::detail::create<Interface, Class>(host, config, out, err, err_size);                  \
   }                                                                                                               \
   }                                                                                                               \
+  __attribute__((used, section(DAGGER_SCHEMA_SECTION))) static constexpr auto dagger_plugin_schema =              \
+      ::dagger::plugin::detail::SchemaOf<Class>::text;                                                            \
   static_assert(true, "")

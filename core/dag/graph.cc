@@ -1,0 +1,93 @@
+#include "core/dag/graph.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "dagger/plugin/error.h"
+
+namespace dagger::dag {
+
+void Graph::add(std::vector<Op> ops, const std::function<std::optional<std::string>(const Digest&)>& missing) {
+  std::unordered_map<Digest, Op> pending;
+  std::vector<Digest> open;  // depth first over inputs, with an explicit stack
+  for (auto& op : ops) {
+    const Digest d = digest(op);
+    if (find(d) == nullptr && pending.try_emplace(d, std::move(op)).second) open.push_back(d);
+  }
+  std::unordered_set<Digest> entered;
+  while (!open.empty()) {
+    const Digest d = open.back();
+    if (find(d) != nullptr) {
+      open.pop_back();
+      continue;
+    }
+    auto it = pending.find(d);
+    if (it == pending.end()) {
+      const auto encoded = missing(d);
+      if (!encoded) throw Error(Code::not_found, "an op refers to " + d.str() + ", which this runner does not have");
+      it = pending.try_emplace(d, decode(*encoded)).first;
+    }
+    entered.insert(d);
+    bool ready = true;
+    for (const auto& in : it->second.inputs) {
+      if (find(in.op) != nullptr) continue;
+      // A digest cannot contain itself, so only a store with wrong content could loop.
+      if (entered.contains(in.op) && !pending.contains(in.op))
+        throw Error(Code::corrupt_data, "ops refer to each other in a circle");
+      open.push_back(in.op);
+      ready = false;
+    }
+    if (!ready) continue;
+    open.pop_back();
+    complete(std::move(it->second), d);
+    pending.erase(it);
+  }
+}
+
+const Vertex& Graph::complete(Op op, const Digest& d) {
+  auto v = std::make_unique<Vertex>();
+  std::vector<Digest> keys;
+  for (const auto& in : op.inputs) {
+    const Vertex* input = find(in.op);
+    const auto names = outputs(input->op);
+    if (std::ranges::find(names, in.output) == names.end())
+      throw Error(Code::corrupt_data, std::string(kind_name(input->op)) + " has no output '" + in.output + "'");
+    v->inputs.push_back(input);
+    v->times_matter = v->times_matter || input->times_matter;
+    keys.push_back(output_key(input->key, in.output));
+  }
+  v->times_matter = v->times_matter || std::holds_alternative<Timestamps>(op.fields);
+  v->parts = key_parts(op, keys, scope_);
+  v->key = key_of(op, v->parts, InputsAre::definitions);
+  v->op = std::move(op);
+  v->digest = d;
+  return *vertices_.emplace(d, std::move(v)).first->second;
+}
+
+const Vertex* Graph::find(const Digest& d) const {
+  const auto it = vertices_.find(d);
+  return it == vertices_.end() ? nullptr : it->second.get();
+}
+
+std::vector<const Vertex*> Graph::closure(const Digest& d) const {
+  std::vector<const Vertex*> order;
+  std::unordered_set<const Vertex*> seen;
+  struct Step {
+    const Vertex* vertex;
+    std::size_t next = 0;
+  };
+  std::vector<Step> path;
+  if (const Vertex* top = find(d); top != nullptr && seen.insert(top).second) path.push_back({top});
+  while (!path.empty()) {
+    auto& step = path.back();
+    if (step.next == step.vertex->inputs.size()) {
+      order.push_back(step.vertex);
+      path.pop_back();
+    } else if (const Vertex* in = step.vertex->inputs[step.next++]; seen.insert(in).second) {
+      path.push_back({in});
+    }
+  }
+  return order;
+}
+
+}  // namespace dagger::dag

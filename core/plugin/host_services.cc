@@ -1,0 +1,50 @@
+#include "core/plugin/host_services.h"
+
+#include <algorithm>
+
+namespace dagger::plugin {
+namespace {
+
+Level to_level(LogLevel level) {
+  switch (level) {
+    case LogLevel::trace:
+      return Level::trace;
+    case LogLevel::debug:
+      return Level::debug;
+    case LogLevel::info:
+      return Level::info;
+    case LogLevel::warn:
+      return Level::warn;
+    case LogLevel::error:
+      return Level::error;
+  }
+  return Level::error;  // an int from a plugin can be anything
+}
+
+}  // namespace
+
+HostServices::HostServices(std::string label, std::string state_dir, std::string install_dir, Log& log,
+                           Spawner& spawner)
+    : label_(std::move(label)),
+      state_dir_(std::move(state_dir)),
+      install_dir_(std::move(install_dir)),
+      log_(log),
+      spawner_(spawner) {}
+
+void HostServices::log(LogLevel level, std::string_view message) noexcept {
+  try {
+    log_.write(to_level(level), label_ + ": " + std::string(message));
+  } catch (...) {  // out of memory: a log never fails its caller
+  }
+}
+
+UniqueFd HostServices::spawn(const Spawn& request) {
+  if (request.argv.empty() || request.argv[0].empty() || request.argv[0][0] != '/')
+    throw Error(Code::invalid_argument, "spawn: the program must be an absolute path");
+  SpawnRequest r;
+  r.argv = request.argv, r.env = request.env, r.keep = request.keep, r.clone_flags = request.clone_flags;
+  std::copy(std::begin(request.stdio), std::end(request.stdio), std::begin(r.stdio));
+  return spawner_.spawn(r).release();
+}
+
+}  // namespace dagger::plugin

@@ -1,0 +1,88 @@
+// core/plugin/registry.h — every plugin of this process, by kind and by what it serves.
+//
+// Filled once at start-up, from the configuration, then only read. Owns the plugins, each behind its guard; destroys
+// them in reverse order of loading. Everything that plugins handed out must be gone by then. Lookups are [thread-safe]
+// after the last load().
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/plugin/guard.h"
+
+namespace dagger::plugin {
+
+struct RegistryOptions {
+  std::vector<std::string> plugin_dirs;
+  std::string state_dir;    // each plugin gets <state_dir>/plugins/<kind>-<name>, mode 0700
+  std::string install_dir;  // of the running engine
+};
+
+// For `dagger plugin list`.
+struct PluginInfo {
+  Manifest manifest;
+  std::string path, origin;
+  std::vector<std::string> serves;  // schemes or class
+};
+
+class Registry {
+ public:
+  // log and spawner outlive the registry.
+  Registry(RegistryOptions options, Log& log, Spawner& spawner);
+  ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  // kind: "snapshotter", "executor", "source", "cache", "secret", "network". Throws what load_plugin() throws, and
+  // invalid_argument for a second snapshotter or executor, or when two plugins serve one scheme or class and the
+  // configuration does not choose.
+  void load(std::string_view kind, const PluginChoice& choice);
+  // The same for an object that was made in this program.
+  void add(LoadedPlugin plugin, const PluginChoice& choice);
+
+  // Each throws unsupported, with what is configured and the remedy.
+  Snapshotter& snapshotter() const;
+  Executor& executor() const;
+  Source& source(std::string_view scheme) const;
+  Network& network(std::string_view network_class) const;
+  SecretProvider& secret(std::string_view scheme) const;
+  const std::vector<CacheStore*>& caches() const noexcept { return caches_; }  // in the configuration's order
+
+  bool has_source(std::string_view scheme) const { return sources_.count(scheme) != 0; }
+  std::vector<std::string> source_schemes() const;
+  std::vector<std::string> secret_schemes() const;
+  std::vector<std::string> network_classes() const;
+  std::vector<PluginInfo> list() const { return infos_; }
+
+ private:
+  template <class T>
+  struct Claim {
+    T* plugin;
+    bool chosen;  // named in the configuration, not only offered by the plugin
+    std::string label;
+  };
+  template <class T>
+  using Claims = std::map<std::string, Claim<T>, std::less<>>;
+
+  template <class T>
+  std::vector<std::string> claim(Claims<T>& claims, const char* key, T& plugin, std::vector<std::string> offered,
+                                 const PluginChoice& choice, const std::string& label);
+  template <class T>
+  T& keep(std::unique_ptr<T> plugin);
+  std::unique_ptr<HostServices> make_host(const Manifest& manifest);
+
+  RegistryOptions options_;
+  Log& log_;
+  Spawner& spawner_;
+  std::vector<std::unique_ptr<Plugin>> plugins_;
+  std::vector<PluginInfo> infos_;
+  Snapshotter* snapshotter_ = nullptr;
+  Executor* executor_ = nullptr;
+  Claims<Source> sources_;
+  Claims<Network> networks_;
+  Claims<SecretProvider> secrets_;
+  std::vector<CacheStore*> caches_;
+};
+
+}  // namespace dagger::plugin

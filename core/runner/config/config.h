@@ -1,0 +1,82 @@
+// core/runner/config/config.h — the operator's choices as plain values.
+//
+// One TOML file names the plugins per kind and their settings, where things live, who may connect and how much runs at
+// once. Without a file the defaults work. TOML because it is written and commented by people, and its parser gives line
+// and column for every value. Files are not merged: the first that exists counts, so that one place tells the whole
+// truth. Pure values; reading happens in load_config(). Errors: Error{invalid_argument} with every problem, each as
+// "file:line:column: ...".
+#pragma once
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/plugin/loader.h"
+
+namespace dagger::runner {
+
+struct ListenConfig {
+  std::vector<std::string> addresses;  // "unix:///path", "tcp://host:port"; empty: the on-demand socket
+  unsigned socket_mode = 0600;
+  std::string socket_group;  // empty: as created
+  std::string token;         // for tcp; from token, token_file or $_EXPERIMENTAL_DAGGER_RUNNER_TOKEN
+  bool allow_loopback_without_token = false;
+};
+
+struct RegistryConfig {
+  std::vector<std::string> mirrors;
+  std::optional<bool> plain_http;  // not said: http for loopback only
+  std::string ca;  // file with PEM certificates
+};
+
+struct Config {
+  std::string file;  // that was read; empty: none
+
+  std::vector<std::string> plugin_dirs;
+  std::string state_dir;
+  std::string runner_host;  // where clients find a runner ("unix://...", "tcp://..."); empty: one is started on demand
+
+  plugin::PluginChoice snapshotter, executor;
+  std::map<std::string, plugin::PluginChoice> networks;  // by class
+  std::string default_network = "host";
+  std::vector<plugin::PluginChoice> sources, caches, secrets;
+
+  ListenConfig listen;
+  unsigned parallel_execs = 0, parallel_io = 0;  // never 0 after load_config()
+  std::map<std::string, RegistryConfig>
+      registries;                          // by "host[:port]"; already part of the settings of the source "oci"
+  std::chrono::seconds idle_timeout{600};  // of an on-demand runner; 0: never ends by itself
+  std::string log_level = "info", log_file;
+  std::string sdk_version;  // assumed of clients that do not say theirs; empty: the superset
+
+  std::map<std::string, std::string>
+      origins;  // key ("listen.token") -> "file:line:column", "default", "$DAGGER_STATE_DIR"
+};
+
+// What reading the configuration depends on, so that tests give their own.
+struct ConfigContext {
+  std::string file;         // of --config; empty: none
+  std::string install_dir;  // of this engine: plugins are in <install_dir>/lib/dagger/plugins/<API major or 1>
+  std::function<std::optional<std::string>(const std::string&)> env;
+  std::function<bool(const std::string&)> has_program;  // in PATH
+  unsigned uid = 0;
+  unsigned cores = 1;
+};
+ConfigContext process_config_context(std::string file, std::string install_dir);
+
+// Search order: --config, $DAGGER_CONFIG, /etc/dagger/dagger.toml, $XDG_CONFIG_HOME/dagger/dagger.toml (~/.config/...):
+// what is said explicitly wins, then the operator of the machine (the file names code that is loaded), then the user.
+// $DAGGER_STATE_DIR beats the file. A file that was named must exist. [blocking]
+Config load_config(const ConfigContext& context);
+
+// text: of a file called name; std::nullopt: the defaults. Pure but for token_file.
+Config parse_config(std::optional<std::string_view> text, const std::string& name, const ConfigContext& context);
+
+// The effective configuration as TOML that can be loaded again, but for secrets, which are masked. Each value with a
+// comment that says where it comes from.
+std::string show_config(const Config& config);
+
+}  // namespace dagger::runner

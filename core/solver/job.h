@@ -1,0 +1,59 @@
+// core/solver/job.h — one op being made, for all who want it. Control thread only; owned by Solver::jobs_ while it is
+// wanted or running.
+#pragma once
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/solver/solver.h"
+
+namespace dagger::solver {
+
+struct Job final : CallOwner, std::enable_shared_from_this<Job> {
+  Job(Solver& s, std::shared_ptr<dag::Graph> g, const dag::Vertex& v);
+
+  struct Waiter {
+    Client* client;  // null once it has left
+    OneShot<Solver::RecordPtr> result;
+  };
+
+  Solver& solver;
+  std::shared_ptr<dag::Graph> graph;  // keeps vertex alive
+  const dag::Vertex& vertex;
+  std::string name;  // what a person sees: "exec echo hi"
+
+  enum class State { planned, running, ended } state = State::planned;
+  std::size_t missing = 0;  // dependencies that are not finished
+  std::vector<std::shared_ptr<Job>> dependencies;
+  std::vector<Job*> dependents;
+  std::list<Waiter> waiters;
+  CancelSource cancel;
+
+  bool wanted() const noexcept { return !waiters.empty() || !dependents.empty(); }
+  // Every client that waits for this job or for one that depends on it. Changes with time.
+  const std::vector<Client*>& watchers();
+  // One of them, to ask it something. Throws Error{cancelled} when nobody is left.
+  Client& any_client();
+  void tell(link::Event event);
+  void started(std::string why);
+  void ended(link::Outcome outcome, std::string text, std::string how = {});
+  // The context of one plugin call. Keeps the job alive.
+  Call call() { return Call(solver.loop(), shared_from_this(), cancel.token()); }
+
+  // CallOwner
+  void log(std::string line) override;
+  void progress(std::string what, std::int64_t done, std::int64_t total) override;
+  Task<std::optional<plugin::Credentials>> credentials(std::string realm) override;
+  Task<UniqueFd> open_socket(std::string id) override;
+  TaskGroup& questions() override;
+
+ private:
+  std::vector<Client*> watchers_;
+  std::uint64_t watchers_generation_ = 0;
+};
+
+// "exec echo hi", "pull docker.io/library/alpine:3", "copy /a", ...
+std::string describe(const dag::Op& op);
+
+}  // namespace dagger::solver

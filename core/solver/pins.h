@@ -1,0 +1,45 @@
+// core/solver/pins.h — what the runner remembers of a pin, so that its layers can be fetched later, also after a
+// restart.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "core/solver/call.h"
+#include "core/solver/client.h"
+#include "core/store/store.h"
+#include "dagger/plugin/source.h"
+
+namespace dagger::solver {
+
+struct KnownPin {
+  plugin::SourceRef ref;
+  plugin::PinResult result;
+};
+std::string pack_pin(const KnownPin& pin);
+KnownPin unpack_pin(const std::string& packed);  // throws corrupt_data
+// Under which a reference finds its last pin: scheme, location, attributes and platform.
+std::string pin_name(const plugin::SourceRef& ref);
+
+// The store's layers for one layer of a pin; none if it was not delivered yet. [thread-safe]
+std::optional<store::Stack> find_layer(store::Store& store, const plugin::SourceLayer& layer);
+
+// Answers a source's questions while it pins for one client.
+class PinOwner final : public CallOwner {
+ public:
+  PinOwner(Client& client, CancelToken cancel, TaskGroup& tasks)
+      : client_(client), cancel_(std::move(cancel)), tasks_(tasks) {}
+  void log(std::string) override {}
+  void progress(std::string, std::int64_t, std::int64_t) override {}
+  Task<std::optional<plugin::Credentials>> credentials(std::string realm) override {
+    return client_.credentials(std::move(realm), cancel_);
+  }
+  Task<UniqueFd> open_socket(std::string id) override { return client_.open_socket(std::move(id), cancel_); }
+  TaskGroup& questions() override { return tasks_; }
+
+ private:
+  Client& client_;
+  CancelToken cancel_;
+  TaskGroup& tasks_;
+};
+
+}  // namespace dagger::solver

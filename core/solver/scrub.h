@@ -1,0 +1,24 @@
+// core/solver/scrub.h — replaces secret values in a stream by "***", also where a value spans chunks. Pure.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dagger::solver {
+
+class Scrubber {
+ public:
+  // Empty values are ignored; of values that contain each other the longest is replaced.
+  explicit Scrubber(std::vector<std::string> secrets);
+  // What can be shown now; the tail that may be the beginning of a secret is held back until more comes.
+  std::string feed(std::string_view chunk);
+  std::string finish();
+  bool active() const noexcept { return !secrets_.empty(); }
+
+ private:
+  std::string scan(bool at_end);
+  std::vector<std::string> secrets_;  // longest first
+  std::string held_;
+};
+
+}  // namespace dagger::solver
