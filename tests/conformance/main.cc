@@ -185,6 +185,10 @@ int run_all(const Kit& kit, const Checks& checks) {
 }
 
 int run(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--help") {
+    std::cout << usage;
+    return 0;
+  }
   auto arguments = parse(argc, argv);
   Kit kit(std::move(arguments.options));
   plugin::PluginChoice any;
