@@ -3,8 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
+
+#include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
 #include "core/base/fs.h"
@@ -36,12 +37,14 @@ int main(int argc, char** argv) {
   app.set_help_all_flag("--help-all", "Help of every command");
   app.add_option("--workdir", globals.workdir, "Directory to work in")->envname("DAGGER_WORKDIR");
   app.add_option("--config", globals.config_file, "The operator's configuration file");
-  app.add_option("--progress", globals.progress, "How progress is shown")->check(CLI::IsMember({"auto", "plain", "tty"}));
+  app.add_option("--progress", globals.progress, "How progress is shown")
+      ->check(CLI::IsMember({"auto", "plain", "tty"}));
   app.add_flag("-d,--debug", globals.debug, "More diagnostics");
   app.add_flag("-s,--silent", globals.silent, "No progress at all");
   app.fallthrough();
   using namespace dagger::cli;
-  for (const auto add : {add_run, add_session, add_query, add_runner, add_version, add_plugin, add_config, add_completion})
+  for (const auto add :
+       {add_run, add_session, add_query, add_runner, add_version, add_plugin, add_config, add_completion})
     add(app, globals);
 
   try {

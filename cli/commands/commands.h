@@ -1,5 +1,6 @@
 // cli/commands/commands.h — one function per command; each adds its subcommand to the parser and what runs when it is
-// chosen. A command's exit code goes into Globals::exit_code; what it throws is printed by main as "Error: ...", exit 1.
+// chosen. A command's exit code goes into Globals::exit_code; what it throws is printed by main as "Error: ...",
+// exit 1.
 #pragma once
 #include <string>
 

@@ -1,6 +1,7 @@
 // dagger completion SHELL: a script that completes commands and flags, made from the parser itself.
-#include <CLI/CLI.hpp>
 #include <iostream>
+
+#include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
 
@@ -22,13 +23,15 @@ std::string bash_script(const CLI::App& app) {
   for (const auto* sub : app.get_subcommands([](const CLI::App*) { return true; }))
     cases += "    " + sub->get_name() + ") words=\"" + words(*sub) + "\" ;;\n";
   return "_dagger() {\n  local words=\"" + words(app) + "\"\n  case \"${COMP_WORDS[1]}\" in\n" + cases +
-         "  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\ncomplete -o default -F _dagger dagger\n";
+         "  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\ncomplete -o default -F "
+         "_dagger dagger\n";
 }
 
 std::string fish_script(const CLI::App& app) {
   std::string out;
   for (const auto* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    out += "complete -c dagger -n __fish_use_subcommand -a " + sub->get_name() + " -d '" + sub->get_description() + "'\n";
+    out +=
+        "complete -c dagger -n __fish_use_subcommand -a " + sub->get_name() + " -d '" + sub->get_description() + "'\n";
     for (const auto* option : sub->get_options())
       for (const auto& name : option->get_lnames())
         out += "complete -c dagger -n '__fish_seen_subcommand_from " + sub->get_name() + "' -l " + name + "\n";

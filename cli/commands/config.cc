@@ -1,10 +1,12 @@
 // dagger config show | check: the operator's configuration as the engine understands it.
-#include <CLI/CLI.hpp>
+#include "core/runner/config/config.h"
+
 #include <iostream>
+
+#include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
 #include "core/plugin/loader.h"
-#include "core/runner/config/config.h"
 
 namespace dagger::cli {
 namespace {
@@ -20,7 +22,8 @@ void check(const Globals& globals) {
     const auto file = plugin::find_plugin_file(config.plugin_dirs, kind, choice);
     const auto checked = plugin::check_plugin_file(file, kind, choice);
     if (checked.contents.settings_schema)
-      plugin::check_plugin_settings(std::string(kind) + " plugin '" + choice.use + "'", *checked.contents.settings_schema, choice);
+      plugin::check_plugin_settings(std::string(kind) + " plugin '" + choice.use + "'",
+                                    *checked.contents.settings_schema, choice);
   };
   one("snapshotter", config.snapshotter);
   one("executor", config.executor);
@@ -28,7 +31,8 @@ void check(const Globals& globals) {
   for (const auto& choice : config.sources) one("source", choice);
   for (const auto& choice : config.caches) one("cache", choice);
   for (const auto& choice : config.secrets) one("secret", choice);
-  std::cout << (config.file.empty() ? "no configuration file: the defaults are fine" : config.file + " is fine") << "\n";
+  std::cout << (config.file.empty() ? "no configuration file: the defaults are fine" : config.file + " is fine")
+            << "\n";
 }
 
 }  // namespace
@@ -39,7 +43,8 @@ void add_config(CLI::App& app, Globals& globals) {
   command->add_subcommand("show", "The effective configuration, and where each value comes from")->callback([&globals] {
     std::cout << runner::show_config(load(globals));
   });
-  command->add_subcommand("check", "Check the file, the plugins that it names and their settings")->callback([&globals] { check(globals); });
+  command->add_subcommand("check", "Check the file, the plugins that it names and their settings")
+      ->callback([&globals] { check(globals); });
 }
 
 }  // namespace dagger::cli

@@ -1,6 +1,7 @@
 // dagger plugin list: what plugins there are, without running any of them.
-#include <CLI/CLI.hpp>
 #include <iostream>
+
+#include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
 #include "core/plugin/inspect.h"

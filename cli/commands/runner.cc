@@ -21,8 +21,9 @@ struct Options {
 };
 
 Level level_of(const std::string& name) {
-  constexpr std::pair<const char*, Level> names[] = {{"trace", Level::trace}, {"debug", Level::debug}, {"info", Level::info},
-                                                     {"warn", Level::warn},   {"error", Level::error}, {"off", Level::off}};
+  constexpr std::pair<const char*, Level> names[] = {{"trace", Level::trace}, {"debug", Level::debug},
+                                                     {"info", Level::info},   {"warn", Level::warn},
+                                                     {"error", Level::error}, {"off", Level::off}};
   for (const auto& [text, level] : names)
     if (name == text) return level;
   return Level::info;
@@ -46,11 +47,14 @@ void serve(const Globals& globals, const Options& options) {
   auto config = runner::load_config(runner::process_config_context(globals.config_file, globals.install_dir));
   if (!options.listen.empty()) config.listen.addresses = options.listen;
   if (config.listen.addresses.empty())
-    throw Error(Code::invalid_argument, "nowhere to listen: give --listen unix:///path or tcp://host:port, or [listen] addresses in the configuration");
+    throw Error(
+        Code::invalid_argument,
+        "nowhere to listen: give --listen unix:///path or tcp://host:port, or [listen] addresses in the configuration");
   if (options.idle_seconds >= 0) config.idle_timeout = std::chrono::seconds(options.idle_seconds);
   const std::string log_file = options.log_file.empty() ? config.log_file : options.log_file;
   const Level level = globals.debug ? Level::debug : level_of(config.log_level);
-  const auto log = log_file.empty() ? std::make_unique<Log>(level, STDERR_FILENO) : std::make_unique<Log>(level, log_file.c_str());
+  const auto log =
+      log_file.empty() ? std::make_unique<Log>(level, STDERR_FILENO) : std::make_unique<Log>(level, log_file.c_str());
 
   Loop loop;
   runner::Host host(loop, *log, std::move(config), {globals.version, globals.install_dir, options.on_demand});
@@ -66,7 +70,8 @@ void add_runner(CLI::App& app, Globals& globals) {
   auto options = std::make_shared<Options>();
   command->add_option("--listen", options->listen, "unix:///path or tcp://host:port; may be repeated");
   command->add_option("--log-file", options->log_file, "Write diagnostics there instead of stderr");
-  command->add_option("--idle-timeout", options->idle_seconds, "With --on-demand: end after this many seconds without a session; 0: never");
+  command->add_option("--idle-timeout", options->idle_seconds,
+                      "With --on-demand: end after this many seconds without a session; 0: never");
   command->add_flag("--on-demand", options->on_demand, "Started by a session: end when idle");
   command->callback([options, &globals] { serve(globals, *options); });
 }

@@ -9,9 +9,12 @@ namespace dagger::runner {
 namespace {
 
 solver::Backends backends(plugin::Registry& plugins, const Config& config) {
-  solver::Backends b{plugins.executor(), [&plugins](const std::string& scheme) -> plugin::Source& { return plugins.source(scheme); },
-                     [&plugins](const std::string& name) -> plugin::Network& { return plugins.network(name); }, {}};
-  for (std::size_t i = 0; i < plugins.caches().size(); ++i) b.caches.emplace_back(config.caches.at(i).use, plugins.caches()[i]);
+  solver::Backends b{plugins.executor(),
+                     [&plugins](const std::string& scheme) -> plugin::Source& { return plugins.source(scheme); },
+                     [&plugins](const std::string& name) -> plugin::Network& { return plugins.network(name); },
+                     {}};
+  for (std::size_t i = 0; i < plugins.caches().size(); ++i)
+    b.caches.emplace_back(config.caches.at(i).use, plugins.caches()[i]);
   return b;
 }
 

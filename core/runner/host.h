@@ -1,5 +1,5 @@
-// core/runner/host.h — the runner: configuration -> plugins -> store -> solver -> listeners. This file composes; it decides
-// nothing.
+// core/runner/host.h — the runner: configuration -> plugins -> store -> solver -> listeners. This file composes; it
+// decides nothing.
 //
 // Made and started on the main thread before the loop runs; then the loop's thread owns it.
 #pragma once

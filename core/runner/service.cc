@@ -25,8 +25,8 @@ link::PinReply to_reply(const plugin::PinResult& r) {
 
 }  // namespace
 
-std::shared_ptr<Service> Service::start(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info,
-                                        std::string name, Function<void()> closed) {
+std::shared_ptr<Service> Service::start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
+                                        const ServiceInfo& info, std::string name, Function<void()> closed) {
   const std::shared_ptr<Service> service(new Service(std::move(peer), solver, info, std::move(name)));
   service->serve();
   service->peer_->on_closed([weak = std::weak_ptr(service), closed = std::move(closed)](const std::string&) mutable {
@@ -91,11 +91,13 @@ Task<void> Service::streamed(std::shared_ptr<Service> self,
   }
 }
 
-void Service::route_stream(const char* method, Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>)) {
-  peer_->serve_stream(method, [weak = weak_from_this(), handler](std::string request, std::shared_ptr<link::Stream> stream) {
-    if (auto self = weak.lock())
-      self->solver_.spawn(streamed(self, handler, std::move(request), std::move(stream)));
-  });
+void Service::route_stream(const char* method,
+                           Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>)) {
+  peer_->serve_stream(method,
+                      [weak = weak_from_this(), handler](std::string request, std::shared_ptr<link::Stream> stream) {
+                        if (auto self = weak.lock())
+                          self->solver_.spawn(streamed(self, handler, std::move(request), std::move(stream)));
+                      });
 }
 
 void Service::serve() {
@@ -118,7 +120,9 @@ void Service::serve() {
 
 // ---- ops and results ----
 
-Task<link::Info> Service::info(link::Empty, CancelToken) { co_return {info_.version, info_.engine_name, info_.platform}; }
+Task<link::Info> Service::info(link::Empty, CancelToken) {
+  co_return {info_.version, info_.engine_name, info_.platform};
+}
 
 Task<void> Service::add_ops(std::vector<dag::Op> ops) {
   for (std::size_t at = 0; at < ops.size(); at += ops_at_once) {
@@ -162,14 +166,16 @@ Task<link::ExecOutputReply> Service::exec_output(link::ExecOutputRequest request
   const auto& log = request.stream == link::OutputStream::out ? record->stdout_log : record->stderr_log;
   link::ExecOutputReply reply{record->exit_code, {}};
   if (!log.zero())
-    reply.text = co_await on_pool(loop_, solver_.io(), [&] { return read_all(solver_.store().open_blob(log).get(), max_output); });
+    reply.text = co_await on_pool(loop_, solver_.io(),
+                                  [&] { return read_all(solver_.store().open_blob(log).get(), max_output); });
   co_return reply;
 }
 
 // ---- trees ----
 
 template <class F>
-Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(link::Target target, CancelToken cancel, F f) {
+Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(link::Target target, CancelToken cancel,
+                                                                           F f) {
   const auto stack = co_await solver_.stack(*this, {target.op, target.output}, cancel);
   const auto lease = solver_.store().lease(stack);
   solver::Call call(loop_, nullptr, cancel);
@@ -182,7 +188,8 @@ Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(link:
 Task<link::Entries> Service::entries(link::PathRequest request, CancelToken cancel) {
   return in_tree(request.target, std::move(cancel), [path = request.path](int root, plugin::CallContext&) {
     link::Entries reply;
-    for (auto& e : store::tree::list(root, path)) reply.entries.push_back({e.name, e.type == store::EntryType::directory});
+    for (auto& e : store::tree::list(root, path))
+      reply.entries.push_back({e.name, e.type == store::EntryType::directory});
     return reply;
   });
 }
@@ -190,7 +197,8 @@ Task<link::Entries> Service::entries(link::PathRequest request, CancelToken canc
 Task<link::Entries> Service::glob(link::PathRequest request, CancelToken cancel) {
   return in_tree(request.target, std::move(cancel), [r = request](int root, plugin::CallContext& ctx) {
     link::Entries reply;
-    for (auto& e : store::tree::glob(root, r.path, r.pattern, ctx)) reply.entries.push_back({e.name, e.type == store::EntryType::directory});
+    for (auto& e : store::tree::glob(root, r.path, r.pattern, ctx))
+      reply.entries.push_back({e.name, e.type == store::EntryType::directory});
     return reply;
   });
 }
@@ -335,7 +343,8 @@ Task<link::Empty> Service::sync_local(link::SyncRequest request, CancelToken can
 Task<link::Empty> Service::put_recipe(link::Recipe recipe, CancelToken) {
   std::vector<const dag::Vertex*> fresh;
   for (const auto& top : recipe.ops) {
-    if (graph_->find(top) == nullptr) throw Error(Code::not_found, "a recipe names an op that was not put: " + top.str());
+    if (graph_->find(top) == nullptr)
+      throw Error(Code::not_found, "a recipe names an op that was not put: " + top.str());
     if (kept_ops_.contains(top)) continue;
     for (const auto* v : graph_->closure(top))
       if (kept_ops_.insert(v->digest).second) fresh.push_back(v);
@@ -352,7 +361,9 @@ Task<link::Recipe> Service::get_recipe(link::RecipeId id, CancelToken) {
   std::vector<dag::Op> ops;
   auto recipe = co_await on_pool(loop_, solver_.io(), [&] {
     const auto packed = solver_.store().value("recipe", id.id);
-    if (!packed) throw Error(Code::not_found, "unknown id '" + id.id.substr(0, 80) + "': made by another runner, or unused for 7 days");
+    if (!packed)
+      throw Error(Code::not_found,
+                  "unknown id '" + id.id.substr(0, 80) + "': made by another runner, or unused for 7 days");
     auto found = cbor::unpack<link::Recipe>(*packed);
     // Inputs first, without recursion: an op is emitted when it is met the second time.
     std::vector<std::pair<Digest, bool>> open;
@@ -384,12 +395,14 @@ Task<link::Recipe> Service::get_recipe(link::RecipeId id, CancelToken) {
 // ---- what the solver asks of the session ----
 
 Task<std::string> Service::secret(std::string name, CancelToken cancel) {
-  const auto reply = co_await peer_->call(link::method::secret, cbor::pack(link::Name{std::move(name)}), std::move(cancel));
+  const auto reply =
+      co_await peer_->call(link::method::secret, cbor::pack(link::Name{std::move(name)}), std::move(cancel));
   co_return cbor::unpack<link::Bytes>(reply).bytes;
 }
 
 Task<std::optional<plugin::Credentials>> Service::credentials(std::string realm, CancelToken cancel) {
-  const auto reply = co_await peer_->call(link::method::credentials, cbor::pack(link::Name{std::move(realm)}), std::move(cancel));
+  const auto reply =
+      co_await peer_->call(link::method::credentials, cbor::pack(link::Name{std::move(realm)}), std::move(cancel));
   auto c = cbor::unpack<link::CredentialsReply>(reply);
   if (!c.found) co_return std::nullopt;
   co_return plugin::Credentials{std::move(c.username), std::move(c.secret), c.is_token};

@@ -22,8 +22,8 @@ struct ServiceInfo {
 class Service final : public solver::Client, public std::enable_shared_from_this<Service> {
  public:
   // closed: called once when the link has gone.
-  static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info,
-                                        std::string name, Function<void()> closed);
+  static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
+                                        const ServiceInfo& info, std::string name, Function<void()> closed);
   ~Service() override;
   void close();
 
@@ -46,7 +46,8 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   template <class Request, class Reply>
   static Task<std::string> typed(std::shared_ptr<Service> self, Task<Reply> (Service::*handler)(Request, CancelToken),
                                  std::string request, CancelToken cancel);
-  void route_stream(const char* method, Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>));
+  void route_stream(const char* method,
+                    Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>));
   static Task<void> streamed(std::shared_ptr<Service> self,
                              Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>),
                              std::string request, std::shared_ptr<link::Stream> stream);

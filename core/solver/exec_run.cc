@@ -10,6 +10,7 @@
 
 #include "core/base/cbor.h"
 #include "core/base/fs.h"
+#include "core/store/tree/copy.h"
 #include "core/store/tree/owner.h"
 #include "core/store/tree/tree_ops.h"
 
@@ -39,7 +40,8 @@ Digest volume_instance(const dag::Mount& m, const std::optional<Digest>& initial
 }
 
 bool below(const std::string& path, const std::string& parent) {
-  return parent == "/" || path == parent || (path.size() > parent.size() && path.starts_with(parent) && path[parent.size()] == '/');
+  return parent == "/" || path == parent ||
+         (path.size() > parent.size() && path.starts_with(parent) && path[parent.size()] == '/');
 }
 
 std::pair<std::string, UniqueFd> new_log(const std::string& dir) {
@@ -70,7 +72,8 @@ class ExecRun::Transfer final : public plugin::LayerTransfer {
  public:
   Transfer(store::Store& store, plugin::CallContext& ctx) : store_(store), ctx_(ctx) {}
   std::unique_ptr<plugin::ByteStream> read(const plugin::Layer& layer, std::string_view form) override {
-    if (form != plugin::form::tar) throw Error(Code::unsupported, "layers are given as " + std::string(plugin::form::tar));
+    if (form != plugin::form::tar)
+      throw Error(Code::unsupported, "layers are given as " + std::string(plugin::form::tar));
     return store_.tar_of(std::stoull(layer.id), ctx_);
   }
   plugin::Layer write(plugin::ByteStream& stream, std::string_view) override {
@@ -125,8 +128,12 @@ std::vector<plugin::MountStub> ExecRun::stubs_in(std::size_t mount_index, const 
     stubs.push_back({join_path("/", subpath + inside), !is_file_[i]});
   }
   if (mount_index == std::string::npos)
-    for (const auto& [path, directory] : {std::pair{"/proc", true}, {"/sys", true}, {"/dev", true}, {"/etc/hosts", false},
-                                          {"/etc/resolv.conf", false}, {"/etc/hostname", false}})
+    for (const auto& [path, directory] : {std::pair{"/proc", true},
+                                          {"/sys", true},
+                                          {"/dev", true},
+                                          {"/etc/hosts", false},
+                                          {"/etc/resolv.conf", false},
+                                          {"/etc/hostname", false}})
       stubs.push_back({path, directory});
   return stubs;
 }
@@ -140,7 +147,8 @@ void ExecRun::open_tree(Tree& tree, const std::vector<plugin::MountStub>& stubs,
     tree.view = store_.view(tree.stack, ctx);
 }
 
-void ExecRun::add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::LocalMount& local, plugin::CallContext& ctx) {
+void ExecRun::add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::LocalMount& local,
+                         plugin::CallContext& ctx) {
   std::optional<Digest> initial;
   const store::Stack* stack = m.input >= 0 ? &inputs_.at(static_cast<std::size_t>(m.input)) : nullptr;
   if (stack != nullptr) {
@@ -227,7 +235,7 @@ void ExecRun::prepare(plugin::Network& network, plugin::CallContext& ctx) {
     if (!m.read_only) tree->output = "mount:" + m.target;
     if (!m.subpath.empty() && m.subpath != "/") {
       const auto view = store_.view(tree->stack, ctx);
-      struct stat st {};
+      struct stat st{};
       const auto fd = open_in_root(view->root_fd(), m.subpath, O_PATH);
       if (::fstat(fd.get(), &st) != 0) throw_errno("stat " + m.subpath);
       is_file_[i] = !S_ISDIR(st.st_mode);

@@ -19,8 +19,8 @@ namespace dagger::solver {
 class ExecRun {
  public:
   struct Secrets {
-    std::map<std::string, std::string> values;   // secret name -> value
-    std::map<std::string, UniqueFd> sockets;     // socket id -> a listening unix socket's path fd
+    std::map<std::string, std::string> values;  // secret name -> value
+    std::map<std::string, UniqueFd> sockets;    // socket id -> a listening unix socket's path fd
   };
   ExecRun(store::Store& store, plugin::Executor& executor, const dag::Exec& op, std::vector<store::Stack> inputs,
           std::string scope, Secrets secrets);
@@ -36,10 +36,10 @@ class ExecRun {
   };
   Streams start(plugin::CallContext& ctx);  // [pool]
   int done_fd() const { return running_->done_fd(); }
-  void terminate() noexcept;                // [pool] asks the process to end
+  void terminate() noexcept;  // [pool] asks the process to end
   // Ends what still runs and reaps it; the status if it ended by itself.
   plugin::ExecStatus end(plugin::CallContext& ctx);  // [pool] after done_fd() is readable
-  void kill() noexcept;                     // [pool] whatever state it is in
+  void kill() noexcept;                              // [pool] whatever state it is in
   // Redirections, outputs, logs. Once both streams have ended.
   store::Record seal(const plugin::ExecStatus& status, plugin::CallContext& ctx);  // [pool]
   // What a client learns of a failed exec.

@@ -16,7 +16,8 @@ constexpr int max_chunks_in_flight = 64;
 // Shows output to watchers; what they cannot take in time is left out (the log has all of it).
 class Shown {
  public:
-  Shown(Loop& loop, std::shared_ptr<Job> job, std::uint32_t stream) : loop_(loop), job_(std::move(job)), stream_(stream) {}
+  Shown(Loop& loop, std::shared_ptr<Job> job, std::uint32_t stream)
+      : loop_(loop), job_(std::move(job)), stream_(stream) {}
   void operator()(std::string chunk) {
     if (in_flight_->fetch_add(1) >= max_chunks_in_flight) {
       in_flight_->fetch_sub(1);
@@ -70,7 +71,8 @@ Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> input
   for (const auto& m : op.mounts) {
     if (m.type == dag::MountType::secret && !secrets.values.contains(m.id))
       secrets.values[m.id] = co_await job->any_client().secret(m.id, cancel);
-    if (m.type == dag::MountType::socket) throw Error(Code::unsupported, "forwarding a client's unix socket into an exec is not supported by this engine");
+    if (m.type == dag::MountType::socket)
+      throw Error(Code::unsupported, "forwarding a client's unix socket into an exec is not supported by this engine");
   }
 
   const std::string scope = job->any_client().scope();
@@ -106,7 +108,8 @@ Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> input
   const auto status = co_await on_pool(loop_, exec_io_, [&] { return run.end(call); });
   const std::string out_error = co_await out_end, err_error = co_await err_end;
   if (!out_error.empty() || !err_error.empty())
-    throw Error(Code::no_space, "the output of the process could not be kept: " + (out_error.empty() ? err_error : out_error));
+    throw Error(Code::no_space,
+                "the output of the process could not be kept: " + (out_error.empty() ? err_error : out_error));
   if (status.kind == plugin::ExitKind::not_started)
     throw Error(Code::exec_failed, "process \"" + op.args.front() + "\" could not be started: " + status.message);
   if (!as_expected(op.expect, ExecRun::exit_code(status)))

@@ -1,9 +1,9 @@
-// core/solver/solver.h — gives results of ops: from records where it can, else by running them through plugins, once for
-// all who want them.
+// core/solver/solver.h — gives results of ops: from records where it can, else by running them through plugins, once
+// for all who want them.
 //
 // Control thread only. An op that several clients want runs as one job, keyed by its definition key; the job belongs to
-// the engine and is cancelled only when nobody wants it any more. Nothing here recurses over the graph, and no thread is
-// parked for a running exec.
+// the engine and is cancelled only when nobody wants it any more. Nothing here recurses over the graph, and no thread
+// is parked for a running exec.
 #pragma once
 #include <functional>
 #include <memory>
@@ -123,7 +123,8 @@ class Solver {
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_source(JobPtr job);
   // pin and layer outlive the call: run_source() awaits it.
-  Task<void> fetch_layer(JobPtr job, plugin::Source& source, const KnownPin& pin, const plugin::SourceLayer& layer, CancelSource stop);
+  Task<void> fetch_layer(JobPtr job, plugin::Source& source, const KnownPin& pin, const plugin::SourceLayer& layer,
+                         CancelSource stop);
 
   Loop& loop_;
   store::Store& store_;

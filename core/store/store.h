@@ -136,12 +136,14 @@ class Store {
                                            const std::string& key) = 0;  // [blocking] on a cold key
 
   // ---- cache volumes ----
-  // Path of the volume's directory, and whether this call made it (then it is to be filled). [blocking]
+  // Path of the volume's directory, and whether this call made it. fill (may be empty) is called with the root
+  // directory of a new volume before anybody sees it; a volume that was not filled to the end does not exist.
+  // [blocking]
   struct Volume {
     std::string path;
     bool fresh = false;
   };
-  virtual Volume volume(const Digest& instance) = 0;
+  virtual Volume volume(const Digest& instance, Function<void(int root_fd)> fill = {}) = 0;
 
   // Everything published before the call is durable when this returns. [blocking]
   virtual void flush() = 0;

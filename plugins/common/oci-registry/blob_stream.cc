@@ -85,11 +85,13 @@ void ResumingStream::lost(const Error& why) {
   if (offset_ - progress_mark_ >= least_progress) failures_ = 0;
   progress_mark_ = offset_;
   ++failures_;
-  if (why.code() == Code::unavailable && failures_ < attempts_) {
+  const int most = source_->last_place() ? attempts_ : std::min(attempts_, 2);  // elsewhere it may work at once
+  if (why.code() == Code::unavailable && failures_ < most) {
     ctx_.log(plugin::LogLevel::debug, std::string(why.what()) + "; going on at byte " + std::to_string(offset_));
     return;
   }
-  if (!source_->next_place(why)) throw Error(why);
+  if (source_->last_place()) throw Error(why);
+  source_->next_place(why);
   failures_ = 0;
 }
 

@@ -17,8 +17,9 @@ class BlobSource {
   virtual ~BlobSource() = default;
   // A request for the bytes from offset on; answers with status 200, 206 or 416.
   virtual HttpResponse open(std::int64_t offset) = 0;
-  // Gives up the present place; false when there is no other.
-  virtual bool next_place(const Error& why) = 0;
+  // Gives up the present place; only called when there is another.
+  virtual void next_place(const Error& why) = 0;
+  virtual bool last_place() const = 0;
   // Before repetition number n without progress. Throws cancelled.
   virtual void pause(int n) = 0;
 };

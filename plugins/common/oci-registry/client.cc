@@ -117,6 +117,9 @@ Error RegistryClient::failure(Call& call, const Endpoint& e, const std::string& 
   const std::string text = "status " + std::to_string(status) + (says.empty() ? "" : ", " + says);
   const std::string host = host_of(response.url());
   if ((status == 401 || status == 403) && host == e.host) return authorizer_.denied(call, e, text);
+  // Storage behind a redirect lets in whoever has a fresh address from the registry.
+  if (status == 401 || status == 403)
+    return Error(Code::unavailable, "storage " + host + " of registry " + e.host + " refuses access (" + text + ")");
   if (status == 404)
     return Error(Code::not_found, "registry " + host + " has no " + e.repository + path + " (" + text + ")");
   if (status == 408 || status == 429 || status >= 500) {
@@ -178,11 +181,8 @@ class RegistryClient::BlobPlaces final : public BlobSource {
     if (offset > 0) headers.push_back("Range: bytes=" + std::to_string(offset) + "-");
     return client_.request(call_, endpoints_[at_], "GET", path_, std::move(headers), {200, 206, 416});
   }
-  bool next_place(const Error& why) override {
-    if (at_ + 1 == endpoints_.size()) return false;
-    client_.avoid(endpoints_[at_++], why, call_);
-    return true;
-  }
+  void next_place(const Error& why) override { client_.avoid(endpoints_[at_++], why, call_); }
+  bool last_place() const override { return at_ + 1 == endpoints_.size(); }
   void pause(int n) override { call_.wait(client_.pause(n)); }
 
  private:

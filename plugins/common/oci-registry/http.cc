@@ -89,6 +89,10 @@ Error curl_error(CURLcode code, const char* detail, const std::string& url) {
     case CURLE_SSL_CONNECT_ERROR:
       return Error(Code::unavailable, "cannot reach " + host + " by https (" + reason +
                                           "); if it serves plain http, set registries.\"" + host + "\".plain_http");
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+      return Error(Code::unavailable, "the connection to " + host + " broke: " + reason);
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
       return Error(Code::invalid_argument, "bad address " + host + ": " + reason);

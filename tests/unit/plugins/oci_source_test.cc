@@ -328,6 +328,50 @@ TEST_F(OciSourceTest, ARedirectToAnotherHostGetsNoAuthorization) {
   EXPECT_NE(registry.server.requests().back().header("authorization"), "");
 }
 
+TEST_F(OciSourceTest, AStaleAddressOfStorageIsAskedForAgain) {
+  add_image("a", "1");
+  TestServer storage([&](const HttpRequestSeen& r) {
+    return r.path == "/1" ? HttpReply{403, {}, "expired"} : registry.blob_reply(r, layer);
+  });
+  OciSource source = make();
+  const auto result = source.pin(ref("a:1"), std::nullopt, sink, ctx);
+  registry.script = [&, times = 0](const HttpRequestSeen&) mutable -> std::optional<HttpReply> {
+    return HttpReply{307, {{"Location", "http://" + storage.address("localhost") + "/" + std::to_string(++times)}}, ""};
+  };
+  fetch_all(source, result);
+  EXPECT_EQ(sink.layers.size(), 1U);
+}
+
+TEST_F(OciSourceTest, AnIdentityTokenIsTradedForAToken) {
+  add_image("a", "1");
+  registry.auth = TestRegistry::Auth::bearer;
+  registry.script = [&](const HttpRequestSeen& r) -> std::optional<HttpReply> {
+    if (r.path.rfind("/token", 0) != 0) return std::nullopt;
+    const bool fits =
+        r.method == "POST" && contains(r.body, "grant_type=refresh_token") && contains(r.body, "refresh_token=a%2Fb");
+    return fits ? HttpReply{200, {}, R"({"access_token":"good-token"})"} : HttpReply{401, {}, ""};
+  };
+  ctx.known_credentials[registry.address()] = {"", "a/b", true};
+  OciSource source = make();
+  fetch_all(source, source.pin(ref("a:1"), std::nullopt, sink, ctx));
+  EXPECT_EQ(sink.layers.size(), 1U);
+}
+
+TEST_F(OciSourceTest, ARepositoryThatAnonymousTokensDoNotOpenIsNotFoundOrPrivate) {
+  registry.script = [&](const HttpRequestSeen& r) -> std::optional<HttpReply> {
+    if (r.path.rfind("/token", 0) == 0) return HttpReply{200, {}, R"({"token":"empty"})"};
+    return HttpReply{401,
+                     {{"WWW-Authenticate", "Bearer realm=\"http://" + registry.address() +
+                                               "/token\",service=\"s\",error=\"insufficient_scope\""}},
+                     R"({"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]})"};
+  };
+  OciSource source = make();
+  const std::string text = failure([&] { source.pin(ref("a:1"), std::nullopt, sink, ctx); });
+  EXPECT_TRUE(contains(text, "not_found: image") && contains(text, "does not exist or is private") &&
+              contains(text, "docker login"))
+      << text;
+}
+
 TEST_F(OciSourceTest, RedirectsWithoutEndAndToOtherSchemesAreRefused) {
   registry.script = [](const HttpRequestSeen& r) { return HttpReply{302, {{"Location", r.path}}, ""}; };
   OciSource source = make();
