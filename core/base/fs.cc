@@ -196,7 +196,7 @@ void remove_tree_at(int dir, const std::string& name) {
   const auto enter = [&](int parent, std::string child) {
     auto handle = open_dir(parent, child);
     if (!handle) throw_errno("open " + child);
-    ::fchmodat(parent, child.c_str(), 0700, 0);
+    if (::fchmodat(parent, child.c_str(), 0700, 0) != 0) throw_errno("chmod " + child);
     down.push_back({std::move(child), std::move(handle)});
   };
   enter(dir, name);

@@ -62,7 +62,7 @@ struct Loop::Handle::Impl {
     if (!f) return;
     auto run = std::move(f);
     f = {};
-    const HandlerWatch watch;
+    [[maybe_unused]] const HandlerWatch watch;
     run();
   }
 };
@@ -80,7 +80,7 @@ asio::io_context& Loop::io() noexcept { return state_->io; }
 
 void Loop::post(Callback f) {
   asio::post(state_->io, [f = std::move(f)]() mutable {
-    const HandlerWatch watch;
+    [[maybe_unused]] const HandlerWatch watch;
     f();
   });
 }

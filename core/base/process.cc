@@ -1,6 +1,7 @@
 #include "core/base/process.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -51,6 +52,8 @@ int child_main(void* argument) {
   }
   for (std::size_t i = 0; i < p.fds.size(); ++i)
     if (::dup2(p.fds[i], static_cast<int>(i)) < 0) return fail();
+  // Libraries open fds of their own, not all with O_CLOEXEC.
+  ::close_range(static_cast<unsigned>(p.fds.size()), ~0U, CLOSE_RANGE_CLOEXEC);
   if (::chdir(p.cwd) != 0) return fail();
   ::umask(022);
   sigset_t none;

@@ -32,7 +32,8 @@ void Graph::add(std::vector<Op> ops, const std::function<std::optional<std::stri
     for (const auto& in : it->second.inputs) {
       if (find(in.op) != nullptr) continue;
       // A digest cannot contain itself, so only a store with wrong content could loop.
-      if (entered.contains(in.op) && !pending.contains(in.op)) throw Error(Code::corrupt_data, "ops refer to each other in a circle");
+      if (entered.contains(in.op) && !pending.contains(in.op))
+        throw Error(Code::corrupt_data, "ops refer to each other in a circle");
       open.push_back(in.op);
       ready = false;
     }

@@ -95,7 +95,8 @@ std::vector<Digest> slots(const Op& op, const std::vector<KeyPart>& parts) {
     if (p.name == "command") command = p.value;
     if (p.name == "input /") root = p.value;
   }
-  return {hash_texts(std::string("slot by command"), command.hex()), hash_texts(std::string("slot by root"), root.hex())};
+  return {hash_texts(std::string("slot by command"), command.hex()),
+          hash_texts(std::string("slot by root"), root.hex())};
 }
 
 std::string explain(const std::vector<KeyPart>& before, const std::vector<KeyPart>& now) {

@@ -84,6 +84,7 @@ struct Selection {
   std::uint32_t first = none;    // the first one of its own selection set
   std::uint32_t definition = 0;  // row of Document::definitions
   bool has_set = false;          // { } was written
+  Location set_at;               // of the '{'
   std::string_view response_name() const { return alias.empty() ? name.text : alias; }
 };
 

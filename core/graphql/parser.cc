@@ -199,6 +199,7 @@ class Parser {
       const Location at = token_.at;
       advance();
       s.has_set = true;
+      s.set_at = at;
       if (open.size() >= limits_.selection_depth)
         fail(at, "Document nests selections deeper than " + std::to_string(limits_.selection_depth) +
                      " levels. Parsing aborted.");

@@ -7,7 +7,7 @@
 namespace dagger::graphql {
 
 const Value& ResolveCall::arg(std::string_view name) const {
-  static const Value absent;
+  static const Value absent;  // immutable, for the reference
   const Value* value = args->find(name);
   return value == nullptr ? absent : *value;
 }

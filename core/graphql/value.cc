@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -51,6 +52,35 @@ Value convert(const json& j) {
     }
     default:
       return nullptr;
+  }
+}
+
+// Enough for a message; a client may send values of many megabytes.
+constexpr std::size_t max_inspected = 1000;
+
+void append_inspected(const Value& value, std::string& out) {
+  const char* separator = "";
+  const auto next = [&] {
+    out += std::exchange(separator, ", ");
+    return out.size() <= max_inspected;
+  };
+  if (const auto* list = value.as_list()) {
+    out += "[";
+    for (auto it = list->begin(); it != list->end() && next(); ++it) append_inspected(*it, out);
+    out += "]";
+  } else if (const auto* members = value.as_map()) {
+    out += members->empty() ? "{" : "{ ";
+    for (auto it = members->begin(); it != members->end() && next(); ++it) {
+      out += it->first + ": ";
+      append_inspected(it->second, out);
+    }
+    out += members->empty() ? "}" : " }";
+  } else if (const auto* object = value.as_object()) {
+    out += "[object " + object->type_name() + "]";
+  } else if (const auto* text = value.as_string()) {
+    append_json_string(std::string_view(*text).substr(0, max_inspected), out);
+  } else {
+    append_json(value, out);
   }
 }
 
@@ -176,16 +206,9 @@ Value from_json_text(std::string_view text) {
 
 std::string inspect(const Value& value) {
   std::string out;
-  if (const auto* list = value.as_list()) {
-    for (const auto& item : *list) out += (out.empty() ? "[" : ", ") + inspect(item);
-    return list->empty() ? "[]" : out + "]";
-  }
-  if (const auto* members = value.as_map()) {
-    for (const auto& [key, member] : *members) out += (out.empty() ? "{ " : ", ") + key + ": " + inspect(member);
-    return members->empty() ? "{}" : out + " }";
-  }
-  if (const auto* object = value.as_object()) return "[object " + object->type_name() + "]";
-  return to_json(value);
+  append_inspected(value, out);
+  if (out.size() > max_inspected) out = out.substr(0, max_inspected) + "...";
+  return out;
 }
 
 }  // namespace dagger::graphql

@@ -101,7 +101,7 @@ void append_json(const Value& value, std::string& out);
 // A JSON string literal; bytes that are not UTF-8 become U+FFFD, so that the answer is always valid JSON.
 void append_json_string(std::string_view text, std::string& out);
 
-// Parses JSON of a client. Whole numbers beyond 64 bits become doubles.
+// Parses JSON of a client. Whole numbers beyond 64 bits become doubles; members of objects come out sorted by name.
 Value from_json_text(std::string_view text);
 
 // As a person writes it in an error message, the way graphql-js does: { a: [1, "x"] }

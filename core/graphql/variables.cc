@@ -1,5 +1,7 @@
 #include "core/graphql/variables.h"
 
+#include <unordered_map>
+
 #include "core/graphql/literal.h"
 
 namespace dagger::graphql {
@@ -100,11 +102,15 @@ Value coerce_variables(const Prepared& prepared, const ast::Definition& operatio
   if (!variables.is_null() && variables.as_map() == nullptr)
     throw RequestError(
         {{.message = "Variables must be provided as an Object where each property is a variable name."}});
+  std::unordered_map<std::string_view, const Value*> by_name;
+  if (const auto* members = variables.as_map())
+    for (const auto& [name, value] : *members) by_name.emplace(name, &value);
   std::vector<ResponseError> errors;
   Value result{Value::Map{}};
   for (const auto& variable : operation.variables) {
     const std::string name(variable.name.text);
-    const Value* value = variables.find(name);
+    const auto found = by_name.find(name);
+    const Value* value = found == by_name.end() ? nullptr : found->second;
     if (value == nullptr && variable.has_default) {
       Value out;
       coerce_literal(variable.default_value, variable.type, prepared.view->find_type(variable.type.name), nullptr, out);

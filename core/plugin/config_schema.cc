@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <regex>
 
 #include <nlohmann/json.hpp>
 
@@ -14,12 +15,13 @@ using nlohmann::json;
 using Problems = std::vector<SettingsProblem>;
 
 constexpr std::size_t max_problems = 20;
+constexpr std::size_t max_matched = 2048;
 constexpr int max_depth = 32;  // of a schema; settings cannot be checked deeper than their schema
 
 constexpr std::array types = {"object", "array", "string", "boolean", "integer", "number", "null"};
 constexpr std::array keywords = {
-    "type",      "properties", "required", "additionalProperties", "items",   "enum",     "minimum", "maximum",
-    "minLength", "maxLength",  "title",    "description",          "default", "examples", "$schema"};
+    "type",      "properties", "required", "additionalProperties", "items",   "enum",    "minimum",  "maximum",
+    "minLength", "maxLength",  "title",    "description",          "pattern", "default", "examples", "$schema"};
 
 template <class List>
 bool one_of(const List& list, const std::string& value) {
@@ -41,6 +43,15 @@ const char* type_of(const json& value) {
 bool has_type(const json& value, const std::string& type) {
   if (type == "number") return value.is_number();
   return type_of(value) == type;
+}
+
+bool is_pattern(const std::string& text) {
+  try {
+    const std::regex compiled(text, std::regex::ECMAScript);
+    return true;
+  } catch (const std::regex_error&) {
+    return false;
+  }
 }
 
 // ---- the schema ----
@@ -77,6 +88,9 @@ void check_schema_at(const json& schema, const std::string& at, int depth, Probl
   for (const char* key : {"minimum", "maximum", "minLength", "maxLength"})
     if (const auto v = schema.find(key); v != schema.end() && !v->is_number())
       problems.push_back({child(at, key), "must be a number"});
+  if (const auto p = schema.find("pattern");
+      p != schema.end() && (!p->is_string() || !is_pattern(p->get<std::string>())))
+    problems.push_back({child(at, "pattern"), "must be a regular expression"});
   if (const auto e = schema.find("enum"); e != schema.end() && (!e->is_array() || e->empty()))
     problems.push_back({child(at, "enum"), "must be an array with values"});
   if (const auto r = schema.find("required"); r != schema.end()) {
@@ -120,6 +134,14 @@ void check_range(const json& schema, double value, const char* low, const char* 
     problems.push_back({at, std::string(what) + " must be at most " + m->dump()});
 }
 
+// std::regex recurses with the text, so the text is bounded.
+void check_pattern(const std::string& pattern, const std::string& text, const std::string& at, Problems& problems) {
+  if (text.size() > max_matched)
+    problems.push_back({at, "is longer than " + std::to_string(max_matched) + " characters"});
+  else if (!std::regex_search(text, std::regex(pattern, std::regex::ECMAScript)))
+    problems.push_back({at, "does not match the pattern " + pattern + ", found \"" + text + "\""});
+}
+
 // Recursion is bounded by the schema, which check_schema has bounded.
 void check_at(const json& schema, const json& value, const std::string& at, Problems& problems) {
   if (problems.size() >= max_problems) return;
@@ -131,6 +153,8 @@ void check_at(const json& schema, const json& value, const std::string& at, Prob
   if (value.is_string())
     check_range(schema, static_cast<double>(value.get_ref<const std::string&>().size()), "minLength", "maxLength",
                 "the length", at, problems);
+  if (const auto p = schema.find("pattern"); value.is_string() && p != schema.end())
+    check_pattern(*p, value, at, problems);
   if (value.is_object()) check_object(schema, value, at, problems);
   if (const auto items = schema.find("items"); value.is_array() && items != schema.end())
     for (std::size_t i = 0; i < value.size(); ++i) check_at(*items, value[i], at + "/" + std::to_string(i), problems);

@@ -24,7 +24,8 @@ struct Answer {
 };
 
 template <class T>
-Task<void> answer(std::shared_ptr<CallOwner> owner, std::function<Task<T>(CallOwner&)> question, std::shared_ptr<Answer<T>> to) {
+Task<void> answer(std::shared_ptr<CallOwner> owner, std::function<Task<T>(CallOwner&)> question,
+                  std::shared_ptr<Answer<T>> to) {
   std::exception_ptr error;
   std::optional<T> value;
   try {
@@ -48,7 +49,9 @@ void Call::progress(std::string_view what, std::int64_t done, std::int64_t total
   const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(Loop::Clock::now().time_since_epoch()).count();
   if (now - last_progress_ms_ < 100 && done != total) return;
   last_progress_ms_ = now;
-  loop_.post([owner = owner_, text = std::string(what), done, total]() mutable { owner->progress(std::move(text), done, total); });
+  loop_.post([owner = owner_, text = std::string(what), done, total]() mutable {
+    owner->progress(std::move(text), done, total);
+  });
 }
 
 template <class T>

@@ -1,7 +1,7 @@
 // core/solver/call.h — the host's side of one blocking plugin call, for the job it works for.
 //
-// Made on the control thread, used on a pool thread. Questions to the client hop to the control thread and wait there for
-// the answer, or for cancellation.
+// Made on the control thread, used on a pool thread. Questions to the client hop to the control thread and wait there
+// for the answer, or for cancellation.
 #pragma once
 #include <functional>
 #include <string>

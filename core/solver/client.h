@@ -19,6 +19,7 @@ class Client {
   // The ops this client has put, under its trust scope.
   virtual const std::shared_ptr<dag::Graph>& graph() const = 0;
   virtual const std::string& scope() const = 0;
+  virtual const std::string& name() const = 0;  // unique among the connected clients
   // The exec inside which this client runs (a nested session), or "". Its slot is lent while this client waits.
   virtual const std::string& inside_exec() const = 0;
 

@@ -24,7 +24,7 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   std::string name;  // what a person sees: "exec echo hi"
 
   enum class State { planned, running, ended } state = State::planned;
-  std::size_t missing = 0;                      // dependencies that are not finished
+  std::size_t missing = 0;  // dependencies that are not finished
   std::vector<std::shared_ptr<Job>> dependencies;
   std::vector<Job*> dependents;
   std::list<Waiter> waiters;

@@ -1,5 +1,5 @@
-// core/solver/output_pump.h — reads the output of all running execs on one thread, so that none is parked per exec and no
-// payload byte passes the control thread unasked.
+// core/solver/output_pump.h — reads the output of all running execs on one thread, so that none is parked per exec and
+// no payload byte passes the control thread unasked.
 //
 // Each stream is scrubbed of secrets, appended to a file, and shown to on_chunk in pieces. [thread-safe]
 #pragma once
@@ -21,8 +21,8 @@ class OutputPump {
     UniqueFd pipe;  // reading end
     UniqueFd file;  // where the bytes go
     std::vector<std::string> secrets;
-    Function<void(std::string)> on_chunk;          // on the pump's thread
-    Function<void(std::string error)> on_end;      // on the pump's thread; error is empty, or why the file is incomplete
+    Function<void(std::string)> on_chunk;      // on the pump's thread
+    Function<void(std::string error)> on_end;  // on the pump's thread; error is empty, or why the file is incomplete
   };
   void add(Stream stream);
 

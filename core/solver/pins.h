@@ -1,4 +1,5 @@
-// core/solver/pins.h — what the runner remembers of a pin, so that its layers can be fetched later, also after a restart.
+// core/solver/pins.h — what the runner remembers of a pin, so that its layers can be fetched later, also after a
+// restart.
 #pragma once
 #include <optional>
 #include <string>
@@ -25,7 +26,8 @@ std::optional<store::Stack> find_layer(store::Store& store, const plugin::Source
 // Answers a source's questions while it pins for one client.
 class PinOwner final : public CallOwner {
  public:
-  PinOwner(Client& client, CancelToken cancel, TaskGroup& tasks) : client_(client), cancel_(std::move(cancel)), tasks_(tasks) {}
+  PinOwner(Client& client, CancelToken cancel, TaskGroup& tasks)
+      : client_(client), cancel_(std::move(cancel)), tasks_(tasks) {}
   void log(std::string) override {}
   void progress(std::string, std::int64_t, std::int64_t) override {}
   Task<std::optional<plugin::Credentials>> credentials(std::string realm) override {

@@ -97,15 +97,17 @@ Task<store::Record> Solver::run_source(JobPtr job) {
   store::Output out;
   for (const auto& layer : pin.result.layers) {
     const auto stack = find_layer(store_, layer);
-    if (!stack) throw Error(Code::plugin_fault, "source '" + op.scheme + "' did not deliver layer " + layer.id + " of " + op.pin_identity);
+    if (!stack)
+      throw Error(Code::plugin_fault,
+                  "source '" + op.scheme + "' did not deliver layer " + layer.id + " of " + op.pin_identity);
     out.layers.insert(out.layers.end(), stack->begin(), stack->end());
   }
   record.outputs.push_back(std::move(out));
   co_return record;
 }
 
-Task<void> Solver::fetch_layer(JobPtr job, plugin::Source& source, const KnownPin& pin, const plugin::SourceLayer& layer,
-                               CancelSource stop) {
+Task<void> Solver::fetch_layer(JobPtr job, plugin::Source& source, const KnownPin& pin,
+                               const plugin::SourceLayer& layer, CancelSource stop) {
   Call call(loop_, job, stop.token());
   try {
     co_await on_pool(loop_, io_, [&] {

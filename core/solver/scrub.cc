@@ -6,7 +6,8 @@ namespace dagger::solver {
 
 Scrubber::Scrubber(std::vector<std::string> secrets) : secrets_(std::move(secrets)) {
   std::erase(secrets_, "");
-  std::ranges::sort(secrets_, [](const auto& a, const auto& b) { return a.size() != b.size() ? a.size() > b.size() : a < b; });
+  std::ranges::sort(secrets_,
+                    [](const auto& a, const auto& b) { return a.size() != b.size() ? a.size() > b.size() : a < b; });
   const auto [first, last] = std::ranges::unique(secrets_);
   secrets_.erase(first, last);
 }

@@ -1,8 +1,8 @@
 // core/solver/slots.h — how many execs run at once, shared fairly between clients. Control thread only.
 //
-// The limit counts execs, not waits: an exec whose nested clients wait for results lends its slot to them, so no depth of
-// nesting can deadlock a limit of one. Among clients the one with the fewest running execs is next; within a client it is
-// first come, first served.
+// The limit counts execs, not waits: an exec whose nested clients wait for results lends its slot to them, so no depth
+// of nesting can deadlock a limit of one. Among clients the one with the fewest running execs is next; within a client
+// it is first come, first served.
 #pragma once
 #include <list>
 #include <map>

@@ -61,12 +61,13 @@ Task<void> Solver::close() {
 // ---- from an output to its layers ----
 
 Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output) const {
-  // A stack is the base's stack plus the op's own layers: collected from the top down, bases pushed last are visited first.
+  // A stack is the base's stack plus the op's own layers: collected from the top down, bases pushed last are visited
+  // first.
   struct Visit {
     const dag::Vertex* vertex;
-    const std::string* output;       // null: the layers alone
+    const std::string* output;  // null: the layers alone
     const store::Stack* layers = nullptr;
-    RecordPtr keep;                  // owns layers
+    RecordPtr keep;  // owns layers
   };
   Walk result;
   std::unordered_set<const dag::Vertex*> reported;
@@ -78,7 +79,9 @@ Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output) 
       result.stack.insert(result.stack.end(), v.layers->begin(), v.layers->end());
       continue;
     }
-    const auto visit_input = [&](std::size_t i) { open.push_back({v.vertex->inputs[i], &v.vertex->op.inputs[i].output}); };
+    const auto visit_input = [&](std::size_t i) {
+      open.push_back({v.vertex->inputs[i], &v.vertex->op.inputs[i].output});
+    };
     if (std::holds_alternative<dag::Scratch>(v.vertex->op.fields)) continue;
     if (std::holds_alternative<dag::Merge>(v.vertex->op.fields)) {
       for (std::size_t i = v.vertex->inputs.size(); i-- > 0;) visit_input(i);
@@ -163,7 +166,8 @@ Task<Solver::RecordPtr> Solver::want(Client& client, const dag::Vertex& vertex, 
   const auto waiter = job->waiters.insert(job->waiters.end(), Job::Waiter{&client, result});
   ++interest_generation_;
   const auto error = std::make_exception_ptr(Error(Code::cancelled, "cancelled by the client"));
-  const auto on_cancel = cancel.on_cancel([result, error, this] { loop_.post([result, error] { result.fail(error); }); });
+  const auto on_cancel =
+      cancel.on_cancel([result, error, this] { loop_.post([result, error] { result.fail(error); }); });
   const std::string inside = client.inside_exec();
   if (!inside.empty()) slots_.lend(inside);
   RecordPtr record;
@@ -187,7 +191,8 @@ void Solver::announce_hits(Client& client, const dag::Vertex& vertex) {
     const auto* v = open.back();
     open.pop_back();
     if (!client.first_mention(v->digest)) continue;
-    const bool shown = std::holds_alternative<dag::Exec>(v->op.fields) || std::holds_alternative<dag::Source>(v->op.fields);
+    const bool shown =
+        std::holds_alternative<dag::Exec>(v->op.fields) || std::holds_alternative<dag::Source>(v->op.fields);
     if (shown && store_.find(v->key)) {
       link::Event e;
       e.kind = link::EventKind::finished;
@@ -203,7 +208,8 @@ void Solver::announce_hits(Client& client, const dag::Vertex& vertex) {
 
 // ---- jobs ----
 
-Solver::JobPtr Solver::job_for(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex, std::vector<JobPtr>& created) {
+Solver::JobPtr Solver::job_for(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex,
+                               std::vector<JobPtr>& created) {
   const auto it = jobs_.find(vertex.key);
   if (it != jobs_.end()) return it->second;
   auto job = std::make_shared<Job>(*this, graph, vertex);
@@ -394,7 +400,8 @@ Solver::RecordPtr Solver::publish(Job& job, store::Record record, const std::vec
   record.key = vertex.key;
   record.kind = dag::kind_name(vertex.op);
   record.parts = vertex.parts;
-  record.created_unix = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  record.created_unix =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   const auto slots = dag::slots(vertex.op, vertex.parts);
   if (!slots.empty()) record.slot = slots.front();
   store_.put(std::move(record));

@@ -1,9 +1,9 @@
-// core/solver/solver.h — gives results of ops: from records where it can, else by running them through plugins, once for
-// all who want them.
+// core/solver/solver.h — gives results of ops: from records where it can, else by running them through plugins, once
+// for all who want them.
 //
 // Control thread only. An op that several clients want runs as one job, keyed by its definition key; the job belongs to
-// the engine and is cancelled only when nobody wants it any more. Nothing here recurses over the graph, and no thread is
-// parked for a running exec.
+// the engine and is cancelled only when nobody wants it any more. Nothing here recurses over the graph, and no thread
+// is parked for a running exec.
 #pragma once
 #include <functional>
 #include <memory>
@@ -79,6 +79,8 @@ class Solver {
   // Cancels everything and waits for it.
   Task<void> close();
 
+  // Work for a client that ends before close() does.
+  void spawn(Task<void> work) { work_.spawn(std::move(work)); }
   std::size_t running() const noexcept { return jobs_.size(); }
   Loop& loop() noexcept { return loop_; }
   store::Store& store() noexcept { return store_; }
@@ -116,10 +118,13 @@ class Solver {
 
   // One per family of ops; each returns the outputs and leaves key, parts and times to run().
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
+  Task<void> ended_or_cancelled(int done_fd, CancelToken cancel);
+  Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_source(JobPtr job);
   // pin and layer outlive the call: run_source() awaits it.
-  Task<void> fetch_layer(JobPtr job, plugin::Source& source, const KnownPin& pin, const plugin::SourceLayer& layer, CancelSource stop);
+  Task<void> fetch_layer(JobPtr job, plugin::Source& source, const KnownPin& pin, const plugin::SourceLayer& layer,
+                         CancelSource stop);
 
   Loop& loop_;
   store::Store& store_;

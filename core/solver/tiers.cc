@@ -22,8 +22,12 @@ struct TierRecord {
   Digest stdout_log, stderr_log;
   std::uint64_t cost_usec = 0;
 };
-template <class A> void fields(A& a, TierOutput& o) { a.begin(3), a.field(o.name), a.field(o.base_input), a.digests(o.layers); }
-template <class A> void fields(A& a, TierRecord& r) {
+template <class A>
+void fields(A& a, TierOutput& o) {
+  a.begin(3), a.field(o.name), a.field(o.base_input), a.digests(o.layers);
+}
+template <class A>
+void fields(A& a, TierRecord& r) {
   a.begin(6), a.field(r.kind), a.list(r.outputs), a.field(r.exit_code), a.field(r.stdout_log), a.field(r.stderr_log),
       a.field(r.cost_usec);
 }
@@ -84,7 +88,8 @@ std::optional<store::Record> CacheTiers::find(const std::vector<Digest>& keys, p
   return std::nullopt;
 }
 
-std::optional<store::Record> CacheTiers::bring(plugin::CacheStore& tier, const std::string& encoded, plugin::CallContext& ctx) {
+std::optional<store::Record> CacheTiers::bring(plugin::CacheStore& tier, const std::string& encoded,
+                                               plugin::CallContext& ctx) {
   const auto from = cbor::unpack<TierRecord>(encoded);
   store::Record record;
   record.kind = from.kind;
@@ -111,7 +116,8 @@ std::optional<store::Record> CacheTiers::bring(plugin::CacheStore& tier, const s
   return record;
 }
 
-void CacheTiers::copy(plugin::CacheStore& tier, const store::Record& record, const Digest& key, plugin::CallContext& ctx) {
+void CacheTiers::copy(plugin::CacheStore& tier, const store::Record& record, const Digest& key,
+                      plugin::CallContext& ctx) {
   TierRecord to{record.kind, {}, record.exit_code, record.stdout_log, record.stderr_log, record.cost_usec};
   for (const auto& o : record.outputs) {
     TierOutput out{o.name, o.base_input, {}};
@@ -136,7 +142,8 @@ void CacheTiers::copy(plugin::CacheStore& tier, const store::Record& record, con
   tier.put_record(key.str(), cbor::pack(to), ctx);
 }
 
-Task<void> CacheTiers::offer(Loop& loop, Pool& pool, std::shared_ptr<const store::Record> record, Digest key, CancelToken cancel) {
+Task<void> CacheTiers::offer(Loop& loop, Pool& pool, std::shared_ptr<const store::Record> record, Digest key,
+                             CancelToken cancel) {
   Call call(loop, nullptr, cancel);
   co_await on_pool(loop, pool, [&] {
     for (const auto& [name, tier] : tiers_) {

@@ -1,5 +1,5 @@
-// core/solver/volume_locks.h — LOCKED cache volumes: one exec at a time each, taken in sorted order before the exec gets its
-// slot, so that no two execs can wait for each other. Control thread only.
+// core/solver/volume_locks.h — LOCKED cache volumes: one exec at a time each, taken in sorted order before the exec
+// gets its slot, so that no two execs can wait for each other. Control thread only.
 #pragma once
 #include <list>
 #include <map>
@@ -41,7 +41,8 @@ class VolumeLocks {
       const OneShot<Unit> turn(loop_);
       queue.push_back(turn);
       if (queue.size() > 1) {
-        const auto error = std::make_exception_ptr(Error(Code::cancelled, "cancelled while waiting for a locked cache volume"));
+        const auto error =
+            std::make_exception_ptr(Error(Code::cancelled, "cancelled while waiting for a locked cache volume"));
         const auto on_cancel = cancel.on_cancel([turn, error] { turn.fail(error); });
         try {
           co_await turn;

@@ -24,10 +24,10 @@ struct Source final : zoo::QuietSource {
     std::setlocale(LC_ALL, "C.UTF-8");
   }
   std::string_view config_schema() const noexcept override { return settings_schema; }
-  dagger::plugin::PinResult pin(const dagger::plugin::SourceRef&, const std::optional<dagger::plugin::Pin>&,
+  dagger::plugin::PinResult pin(const dagger::plugin::SourceRef& ref, const std::optional<dagger::plugin::Pin>&,
                                 dagger::plugin::SourceSink&, dagger::plugin::CallContext&) override {
     leaked_ = ::open("/dev/null", O_RDONLY);
-    ::poll(nullptr, 0, 5000);
+    if (ref.location.rfind("//", 0) == 0) ::poll(nullptr, 0, 4000);
     dagger::plugin::PinResult result;
     result.pin.digest = "sha256:" + std::to_string(leaked_);
     return result;

@@ -184,7 +184,7 @@ class Reader {
     for (auto& [host, table] : root_.table("registries").named_tables()) {
       RegistryConfig r;
       r.mirrors = table.texts("mirrors").value_or(std::vector<std::string>());
-      r.plain_http = table.boolean("plain_http").value_or(false);
+      r.plain_http = table.boolean("plain_http");
       r.ca = table.text("ca").value_or("");
       if (!r.ca.empty()) absolute(table, "ca", r.ca);
       table.check_unknown_keys();

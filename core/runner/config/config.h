@@ -28,7 +28,7 @@ struct ListenConfig {
 
 struct RegistryConfig {
   std::vector<std::string> mirrors;
-  bool plain_http = false;
+  std::optional<bool> plain_http;  // not said: http for loopback only
   std::string ca;  // file with PEM certificates
 };
 

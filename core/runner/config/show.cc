@@ -89,7 +89,7 @@ void write_registries(Writer& w, const Config& c) {
     w.header("[registries." + quoted(host) + "]" + (origin == c.origins.end() ? "" : "  # " + origin->second));
     const auto section = "registries." + host;
     if (!r.mirrors.empty()) w.line(section, "mirrors", inline_texts(r.mirrors));
-    if (r.plain_http) w.line(section, "plain_http", "true");
+    if (r.plain_http) w.line(section, "plain_http", *r.plain_http ? "true" : "false");
     w.text(section, "ca", r.ca);
   }
 }

@@ -1,4 +1,4 @@
-// core/store/tree/owner.h — "user:group" texts resolved in a root filesystem. [thread-safe] [blocking]
+// core/store/tree/owner.h — "user:group" as numbers, looked up in the /etc/passwd and /etc/group of a root directory.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -6,13 +6,12 @@
 namespace dagger::store::tree {
 
 struct Owner {
+  bool set = false;  // false: keep what is there
   std::uint32_t uid = 0, gid = 0;
-  bool operator==(const Owner&) const = default;
 };
 
-// "", "user", "uid", "user:group", "uid:gid", mixed. Names are looked up in /etc/passwd and /etc/group of root; without
-// a group, gid is the number of the uid. Throws invalid_argument: "find uid: no such user: X", "find gid: no such
-// group: X".
-Owner find_owner(int root, const std::string& text);
+// "", "user", "uid", "user:group", "uid:gid" or mixed; "" is not set. Without a group the gid is the uid's number.
+// Throws not_found "find uid: no such user: X", "find gid: no such group: X". [blocking]
+Owner find_owner(int root_fd, const std::string& spec);
 
 }  // namespace dagger::store::tree

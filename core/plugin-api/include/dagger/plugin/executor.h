@@ -137,6 +137,7 @@ struct LocalExec {
   std::vector<LocalMount> mounts;  // one per ExecRequest::mounts, same order
   Namespace netns = Namespace::host;
   int netns_fd = -1;
+  std::string resolv_conf;    // for /etc/resolv.conf; empty: the host's file if netns is host, else none
   std::string cgroup_parent;       // "" : none
 };
 

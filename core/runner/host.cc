@@ -1,0 +1,120 @@
+#include "core/runner/host.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "core/base/fs.h"
+
+namespace dagger::runner {
+namespace {
+
+solver::Backends backends(plugin::Registry& plugins, const Config& config) {
+  solver::Backends b{plugins.executor(),
+                     [&plugins](const std::string& scheme) -> plugin::Source& { return plugins.source(scheme); },
+                     [&plugins](const std::string& name) -> plugin::Network& { return plugins.network(name); },
+                     {}};
+  for (std::size_t i = 0; i < plugins.caches().size(); ++i)
+    b.caches.emplace_back(config.caches.at(i).use, plugins.caches()[i]);
+  return b;
+}
+
+}  // namespace
+
+void check_privileges() {
+  if (::geteuid() == 0) return;
+  throw Error(Code::permission_denied,
+              "the runner needs root for now (it mounts overlays and starts containers): start it as root, or point "
+              "_EXPERIMENTAL_DAGGER_RUNNER_HOST at a runner that has it");
+}
+
+std::string host_platform() {
+  utsname name{};
+  ::uname(&name);
+  const std::string machine = name.machine;
+  const std::string architecture = machine == "x86_64" ? "amd64" : machine == "aarch64" ? "arm64" : machine;
+  return "linux/" + architecture;
+}
+
+Host::Host(Loop& loop, Log& log, Config config, HostOptions options)
+    : loop_(loop),
+      log_(log),
+      config_(std::move(config)),
+      options_(std::move(options)),
+      info_{options_.version, "dagger-" + std::to_string(::getpid()), host_platform()},
+      plugins_({config_.plugin_dirs, config_.state_dir, options_.install_dir}, log, spawner_),
+      transport_(loop, log),
+      stop_(loop) {
+  plugins_.load("snapshotter", config_.snapshotter);
+  plugins_.load("executor", config_.executor);
+  for (const auto& [name, choice] : config_.networks) plugins_.load("network", choice);
+  for (const auto& choice : config_.sources) plugins_.load("source", choice);
+  for (const auto& choice : config_.caches) plugins_.load("cache", choice);
+  store::Options store_options;
+  store_options.dir = config_.state_dir;
+  store_ = store::Store::open(store_options, plugins_.snapshotter(), log_);
+  solver_ = std::make_unique<solver::Solver>(loop_, *store_, backends(plugins_, config_),
+                                             solver::Limits{config_.parallel_execs, config_.parallel_io}, log_);
+}
+
+Host::~Host() = default;
+
+void Host::listen() {
+  for (const auto& address : config_.listen.addresses) {
+    link::Transport::ListenOptions o;
+    o.address = address;
+    o.socket_mode = config_.listen.socket_mode;
+    o.token = config_.listen.token;
+    o.allow_insecure = config_.listen.allow_loopback_without_token;
+    o.peer.software = "dagger " + options_.version;
+    listeners_.push_back(transport_.listen(o, [this](std::unique_ptr<link::Peer> peer) { accept(std::move(peer)); }));
+    log_.info("listening on " + listeners_.back()->address());
+  }
+  rest();
+}
+
+std::vector<std::string> Host::addresses() const {
+  std::vector<std::string> all;
+  for (const auto& l : listeners_) all.push_back(l->address());
+  return all;
+}
+
+void Host::accept(std::unique_ptr<link::Peer> peer) {
+  if (stopping_ || draining_) return;  // the peer is closed by its destructor
+  idle_.cancel();
+  const auto id = next_service_++;
+  peer->serve_notify("drain", [this](const std::string&) { drain(); });
+  services_[id] = Service::start(std::move(peer), *solver_, info_, "session-" + std::to_string(id), [this, id] {
+    services_.erase(id);
+    if (!stopping_) rest();
+  });
+}
+
+void Host::rest() {
+  if (!services_.empty()) return;
+  if (draining_) return stop("drained");
+  if (options_.on_demand && config_.idle_timeout.count() > 0)
+    idle_ = loop_.after(config_.idle_timeout, [this] { stop("idle"); });
+}
+
+void Host::drain() {
+  if (std::exchange(draining_, true)) return;
+  log_.info("draining: no new sessions");
+  listeners_.clear();
+  rest();
+}
+
+void Host::stop(std::string reason) {
+  if (std::exchange(stopping_, true)) return;
+  log_.info("stopping: " + reason);
+  idle_.cancel();
+  listeners_.clear();
+  stop_.spawn(shut_down());
+}
+
+Task<void> Host::shut_down() {
+  for (const auto& [id, service] : std::map(services_)) service->close();
+  co_await solver_->close();
+  loop_.stop();
+}
+
+}  // namespace dagger::runner

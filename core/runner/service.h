@@ -1,0 +1,86 @@
+// core/runner/service.h — what one connected session asks of the runner, and what the solver asks of that session.
+//
+// One per link. Control thread only. Lives until the link is closed and the last handler has ended.
+#pragma once
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "core/link/messages/messages.h"
+#include "core/link/peer.h"
+#include "core/solver/client.h"
+#include "core/solver/solver.h"
+
+namespace dagger::runner {
+
+struct ServiceInfo {
+  std::string version, engine_name, platform;
+};
+
+class Service final : public solver::Client, public std::enable_shared_from_this<Service> {
+ public:
+  // closed: called once when the link has gone.
+  static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
+                                        const ServiceInfo& info, std::string name, Function<void()> closed);
+  void close();
+
+  // solver::Client
+  const std::shared_ptr<dag::Graph>& graph() const override { return graph_; }
+  const std::string& scope() const override { return scope_; }
+  const std::string& name() const override { return name_; }
+  const std::string& inside_exec() const override { return inside_exec_; }
+  Task<std::string> secret(std::string name, CancelToken cancel) override;
+  Task<std::optional<plugin::Credentials>> credentials(std::string realm, CancelToken cancel) override;
+  Task<UniqueFd> open_socket(std::string id, CancelToken cancel) override;
+  void event(const link::Event& event) override;
+  bool first_mention(const Digest& op) override { return mentioned_.insert(op).second; }
+
+ private:
+  Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info, std::string name);
+  void serve();
+  // From the start to the end of the link.
+  static Task<void> live(std::shared_ptr<Service> self, OneShot<Unit> gone, Function<void()> closed);
+  template <class Request, class Reply>
+  void route(const char* method, Task<Reply> (Service::*handler)(Request, CancelToken));
+  template <class Request, class Reply>
+  static Task<std::string> typed(std::shared_ptr<Service> self, Task<Reply> (Service::*handler)(Request, CancelToken),
+                                 std::string request, CancelToken cancel);
+  void route_stream(const char* method,
+                    Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>));
+  static Task<void> streamed(std::shared_ptr<Service> self,
+                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>),
+                             std::string request, std::shared_ptr<link::Stream> stream);
+
+  Task<link::Info> info(link::Empty, CancelToken);
+  Task<link::Empty> put_ops(link::PutOps request, CancelToken);
+  Task<link::PinReply> pin(link::PinRequest request, CancelToken cancel);
+  Task<link::SolveReply> solve(link::Target target, CancelToken cancel);
+  Task<link::ExecOutputReply> exec_output(link::ExecOutputRequest request, CancelToken cancel);
+  Task<link::Entries> entries(link::PathRequest request, CancelToken cancel);
+  Task<link::Entries> glob(link::PathRequest request, CancelToken cancel);
+  Task<link::Stat> stat(link::PathRequest request, CancelToken cancel);
+  Task<link::Name> tree_digest(link::PathRequest request, CancelToken cancel);
+  Task<link::Empty> sync_local(link::SyncRequest request, CancelToken cancel);
+  Task<link::Empty> put_recipe(link::Recipe recipe, CancelToken);
+  Task<link::Recipe> get_recipe(link::RecipeId id, CancelToken);
+  Task<void> read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream);
+  Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream);
+
+  Task<void> add_ops(std::vector<dag::Op> ops);
+  // Runs f(root fd) on a pool thread over a read-only view of a target.
+  template <class F>
+  Task<std::invoke_result_t<F&, int, plugin::CallContext&>> in_tree(link::Target target, CancelToken cancel, F f);
+
+  Loop& loop_;
+  solver::Solver& solver_;
+  const ServiceInfo& info_;
+  std::unique_ptr<link::Peer> peer_;
+  std::string name_, scope_, inside_exec_;
+  std::shared_ptr<dag::Graph> graph_;
+  std::unordered_set<Digest> mentioned_, kept_ops_;
+  link::Events pending_;
+  bool flushing_ = false, closed_ = false;
+};
+
+}  // namespace dagger::runner

@@ -1,0 +1,56 @@
+// core/session/host/host_files.h — directories of the client's machine as values of the API, and back.
+//
+// A directory is read when it is first asked for, and stays as it was then for the rest of the session. The runner asks
+// back for what it lacks (serve_nodes, serve_contents) while a transfer runs. Control thread; bytes move on the pool.
+// Errors: those of host_path() and walk(), with "host directory <path as the client wrote it>: " in front.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/session/client.h"
+#include "core/session/host/walk.h"
+#include "core/session/runner.h"
+#include "core/session/shared_work.h"
+
+namespace dagger::session {
+
+struct HostFilter {
+  std::vector<std::string> include, exclude;
+};
+
+class HostFiles {
+ public:
+  HostFiles(Loop& loop, Pool& pool, unsigned walk_threads, Runner& runner, const Client& client)
+      : loop_(loop), pool_(pool), walk_threads_(walk_threads), runner_(runner), client_(client), frozen_(loop) {}
+
+  // fresh: reads it again, also when this session has seen it.
+  Task<dag::Ref> directory(std::string path, HostFilter filter, bool fresh, CancelToken cancel);
+
+  // Both answer where they wrote to, absolute.
+  Task<std::string> export_directory(dag::Ref tree, std::string from, std::string to, CancelToken cancel);
+  Task<std::string> export_file(dag::Ref tree, std::string from, std::string to, bool into_directory,
+                                CancelToken cancel);
+
+  // What the runner calls.
+  link::Blobs serve_nodes(const link::LocalRequest& request) const;
+  void serve_contents(const link::LocalRequest& request, std::shared_ptr<link::Stream> stream);
+
+  Task<void> join() { return frozen_.join(); }
+
+ private:
+  Task<Digest> freeze(std::string path, HostFilter filter, CancelToken cancel);
+  std::shared_ptr<const HostTree> transfer(const Digest& tree) const;
+
+  Loop& loop_;
+  Pool& pool_;
+  unsigned walk_threads_;
+  Runner& runner_;
+  const Client& client_;
+  std::uint64_t reads_ = 0;
+  std::multimap<Digest, std::shared_ptr<const HostTree>> transfers_;  // running now
+  SharedWork<Digest> frozen_;
+};
+
+}  // namespace dagger::session

@@ -1,0 +1,39 @@
+#include "core/session/host/paths.h"
+
+#include <vector>
+
+#include "core/base/fs.h"
+
+namespace dagger::session {
+namespace {
+
+// "a/../../b/." -> "../b": keeps the ".." that lead out.
+std::string clean_relative(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const auto slash = path.find('/');
+    const auto part = path.substr(0, slash);
+    path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
+    if (part == ".." && !parts.empty() && parts.back() != "..")
+      parts.pop_back();
+    else if (!part.empty() && part != ".")
+      parts.push_back(part);
+  }
+  std::string out;
+  for (const auto part : parts) (out.empty() ? out : out += '/') += part;
+  return out.empty() ? "." : out;
+}
+
+}  // namespace
+
+std::string host_path(std::string_view workdir, std::string_view path) {
+  if (path.find('\0') != std::string_view::npos)
+    throw Error(Code::invalid_argument, "a path on the client's machine holds a zero byte");
+  if (path.starts_with('/')) return clean_path(path);
+  const auto relative = clean_relative(path);
+  if (relative == ".." || relative.starts_with("../"))
+    throw Error(Code::invalid_argument, "path \"" + relative + "\" escapes workdir; use an absolute path instead");
+  return join_path(workdir, relative);
+}
+
+}  // namespace dagger::session

@@ -1,0 +1,12 @@
+// core/session/host/paths.h — which place of the client's machine a path of the API means. Pure text: knows no links.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace dagger::session {
+
+// Absolute paths as they are; relative ones from workdir, which they may not leave: Error{invalid_argument} with a text
+// that does not tell where workdir is. The result is clean.
+std::string host_path(std::string_view workdir, std::string_view path);
+
+}  // namespace dagger::session

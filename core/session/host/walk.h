@@ -1,0 +1,39 @@
+// core/session/host/walk.h — reads a directory of the client's machine into a tree manifest, on several pool threads.
+//
+// Never follows a link below the top, never leaves the top. Owners become 0:0; modes, times and link targets are kept;
+// sockets and devices are left out. Errors: not_found, permission_denied, ...: the system's text and the path within the
+// directory.
+#pragma once
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "core/base/cancel.h"
+#include "core/base/pool.h"
+#include "core/base/task.h"
+#include "core/dag/patterns.h"
+#include "core/store/manifest.h"
+#include "dagger/plugin/unique_fd.h"
+
+namespace dagger::session {
+
+// What a walk found: enough to answer a runner that asks for nodes and contents. Immutable.
+struct HostTree {
+  UniqueFd top;  // O_PATH
+  Digest root;   // exact
+  std::unordered_map<Digest, std::string> nodes;  // encoded
+  struct Source {
+    std::string path;  // below top
+    std::uint64_t size = 0;
+  };
+  std::unordered_map<Digest, Source> files;  // by content; one of the places that hold it
+};
+
+// path: absolute; may be a link itself. threads: how many of the pool's to use.
+Task<std::shared_ptr<const HostTree>> walk(Loop& loop, Pool& pool, unsigned threads, std::string path,
+                                           std::shared_ptr<const dag::Patterns> patterns, CancelToken cancel);
+
+// Opens a file that a walk found, for reading; never follows links.
+UniqueFd open_beneath(int top, const std::string& path, int flags);
+
+}  // namespace dagger::session

@@ -1,0 +1,49 @@
+// core/session/services.h — what resolvers work with: one of each per session, and one Request per GraphQL request.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "core/session/host/host_files.h"
+#include "core/session/id_store.h"
+#include "core/session/pins.h"
+#include "core/session/runner.h"
+#include "core/session/secrets.h"
+
+namespace dagger::session {
+
+struct Services {
+  Services(Loop& l, Pool& pool, unsigned walk_threads, link::Peer& peer, const plugin::Registry& plugins, Client c)
+      : loop(l),
+        client(std::move(c)),
+        runner(l, pool, peer),
+        ids(runner),
+        pins(l, runner),
+        host(l, pool, walk_threads, runner, client),
+        secrets(l, pool, plugins, client) {}
+
+  Loop& loop;
+  const Client client;
+  link::Info engine;  // set before the first request
+  Runner runner;
+  IdStore ids;
+  Pins pins;
+  HostFiles host;
+  Secrets secrets;
+
+  Task<void> join() {
+    co_await pins.join();
+    co_await host.join();
+    co_await secrets.join();
+    co_await runner.join();
+  }
+};
+
+// One GraphQL request. Its resolvers hold it; tasks outlives it.
+struct Request {
+  Services& services;
+  TaskGroup& tasks;
+  CancelSource cancel;
+  std::string claimed_version;  // what the client said about itself by checkVersionCompatibility
+};
+
+}  // namespace dagger::session

@@ -1,0 +1,120 @@
+// Exec ops: secrets, locks and a slot first, then the process, then its outputs.
+#include <atomic>
+
+#include "core/solver/exec_run.h"
+#include "core/solver/job.h"
+#include "core/solver/volume_locks.h"
+
+namespace dagger::solver {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto termination_grace = 500ms;
+constexpr int max_chunks_in_flight = 64;
+
+// Shows output to watchers; what they cannot take in time is left out (the log has all of it).
+class Shown {
+ public:
+  Shown(Loop& loop, std::shared_ptr<Job> job, std::uint32_t stream)
+      : loop_(loop), job_(std::move(job)), stream_(stream) {}
+  void operator()(std::string chunk) {
+    if (in_flight_->fetch_add(1) >= max_chunks_in_flight) {
+      in_flight_->fetch_sub(1);
+      return;
+    }
+    loop_.post([job = job_, stream = stream_, in_flight = in_flight_, chunk = std::move(chunk)]() mutable {
+      link::Event e;
+      e.kind = link::EventKind::log;
+      e.stream = stream;
+      e.text = std::move(chunk);
+      job->tell(std::move(e));
+      in_flight->fetch_sub(1);
+    });
+  }
+
+ private:
+  Loop& loop_;
+  std::shared_ptr<Job> job_;
+  std::uint32_t stream_;
+  std::shared_ptr<std::atomic<int>> in_flight_ = std::make_shared<std::atomic<int>>(0);
+};
+
+bool as_expected(dag::Expect expect, int code) {
+  return expect == dag::Expect::any || (expect == dag::Expect::success) == (code == 0);
+}
+
+}  // namespace
+
+Task<void> Solver::ended_or_cancelled(int done_fd, CancelToken cancel) {
+  const OneShot<Unit> done(loop_);
+  const auto watch = loop_.when_readable(done_fd, [done] { done.set({}); });
+  const auto on_cancel = cancel.on_cancel([done] { done.set({}); });
+  co_await done;
+}
+
+Task<void> Solver::ended_or_late(int done_fd, std::chrono::milliseconds grace) {
+  const OneShot<Unit> done(loop_);
+  const auto watch = loop_.when_readable(done_fd, [done] { done.set({}); });
+  const auto late = loop_.after(grace, [done] { done.set({}); });
+  co_await done;
+}
+
+Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> inputs) {
+  const auto& op = std::get<dag::Exec>(job->vertex.op.fields);
+  const CancelToken cancel = job->cancel.token();
+  auto& network = backends_.network(op.network_class);
+
+  ExecRun::Secrets secrets;
+  for (const auto& [variable, name] : op.secret_env)
+    if (!secrets.values.contains(name)) secrets.values[name] = co_await job->any_client().secret(name, cancel);
+  for (const auto& m : op.mounts) {
+    if (m.type == dag::MountType::secret && !secrets.values.contains(m.id))
+      secrets.values[m.id] = co_await job->any_client().secret(m.id, cancel);
+    if (m.type == dag::MountType::socket)
+      throw Error(Code::unsupported, "forwarding a client's unix socket into an exec is not supported by this engine");
+  }
+
+  const std::string scope = job->any_client().scope();
+  const auto locks = co_await volumes_->acquire(ExecRun::locked_volumes(op, scope), cancel);
+  const auto slot = co_await slots_.acquire(job->any_client().name(), cancel);
+
+  ExecRun run(store_, backends_.executor, op, std::move(inputs), scope, std::move(secrets));
+  Call call = job->call();
+  const OneShot<std::string> out_end(loop_), err_end(loop_);
+  co_await on_pool(loop_, exec_io_, [&] {
+    run.prepare(network, call);
+    auto streams = run.start(call);
+    const auto ended = [this](OneShot<std::string> end) {
+      return [this, end](std::string error) { loop_.post([end, error] { end.set(error); }); };
+    };
+    streams.out.on_chunk = Shown(loop_, job, 1);
+    streams.err.on_chunk = Shown(loop_, job, 2);
+    streams.out.on_end = ended(out_end);
+    streams.err.on_end = ended(err_end);
+    pump_.add(std::move(streams.out));
+    pump_.add(std::move(streams.err));
+  });
+
+  co_await ended_or_cancelled(run.done_fd(), cancel);
+  if (cancel.cancelled()) {
+    co_await on_pool(loop_, exec_io_, [&] { run.terminate(); });
+    co_await ended_or_late(run.done_fd(), termination_grace);
+    co_await on_pool(loop_, exec_io_, [&] { run.kill(); });
+    co_await out_end;
+    co_await err_end;
+    throw Error(Code::cancelled, cancel.reason());
+  }
+  const auto status = co_await on_pool(loop_, exec_io_, [&] { return run.end(call); });
+  const std::string out_error = co_await out_end, err_error = co_await err_end;
+  if (!out_error.empty() || !err_error.empty())
+    throw Error(Code::no_space,
+                "the output of the process could not be kept: " + (out_error.empty() ? err_error : out_error));
+  if (status.kind == plugin::ExitKind::not_started)
+    throw Error(Code::exec_failed, "process \"" + op.args.front() + "\" could not be started: " + status.message);
+  if (!as_expected(op.expect, ExecRun::exit_code(status)))
+    throw ExecFailed(co_await on_pool(loop_, exec_io_, [&] { return run.failure(status); }));
+  co_return co_await on_pool(loop_, exec_io_, [&] { return run.seal(status, call); });
+}
+
+}  // namespace dagger::solver

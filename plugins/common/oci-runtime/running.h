@@ -1,0 +1,37 @@
+// plugins/common/oci-runtime/running.h — the engine's side of a started exec.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "dagger/plugin/executor.h"
+#include "plugins/common/oci-runtime/cgroups.h"
+
+namespace dagger::oci {
+
+// Owns the helper's pidfd, the pipe with its answer and the exec's cgroup. [thread-safe]
+class OciRunning final : public plugin::Running {
+ public:
+  OciRunning(UniqueFd pidfd, UniqueFd answer, std::unique_ptr<ExecCgroup> cgroup)
+      : pidfd_(std::move(pidfd)), answer_(std::move(answer)), cgroup_(std::move(cgroup)) {}
+  ~OciRunning() override;
+  int done_fd() const noexcept override { return pidfd_.get(); }
+  void signal(int number) override;
+  plugin::ExecStats stats() const override { return cgroup_->stats(); }
+  plugin::ExecStatus wait(plugin::CallContext& ctx) override;
+  std::vector<plugin::ExecOutput> outputs(plugin::CallContext&) override { return {}; }
+
+ private:
+  plugin::ExecStatus read_status();
+  void reap() noexcept;
+  UniqueFd pidfd_, answer_;
+  std::unique_ptr<ExecCgroup> cgroup_;
+  std::mutex mutex_;
+  bool reaped_ = false;
+  std::optional<plugin::ExecStatus> status_;
+};
+
+// The last error in a runtime's log of JSON lines; the text itself where it is none. Pure.
+std::string runtime_error(std::string_view log);
+
+}  // namespace dagger::oci

@@ -1,0 +1,35 @@
+// plugins/common/oci-runtime/spec.h — the OCI configuration (config.json) of one exec. Pure.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "dagger/plugin/executor.h"
+#include "plugins/common/oci-runtime/users.h"
+
+namespace dagger::oci {
+
+struct SpecMount {
+  std::string target;
+  std::string source;  // a path in the helper's mount namespace; "": a new tmpfs
+  bool read_only = false;
+  std::uint64_t size_bytes = 0;  // tmpfs; 0: the kernel's default
+};
+
+struct SpecInput {
+  std::string root_path;
+  User user;
+  std::vector<SpecMount> mounts;          // beside /proc and its like, parents first
+  std::vector<std::string> capabilities;  // of the whole set those that this process may give ("CAP_CHOWN")
+  bool cgroup_mount = false;              // /sys/fs/cgroup inside
+  std::string cgroups_path;               // "": none of the runtime's making
+};
+
+// request.mounts is not read: input.mounts says where each of them is. Throws invalid_argument.
+std::string make_spec(const plugin::ExecRequest& request, const SpecInput& input);
+
+// Every capability this process may give away, lowest number first.
+std::vector<std::string> bounding_capabilities();
+// Those that a container has when it asks for no more, out of available.
+std::vector<std::string> default_capabilities(const std::vector<std::string>& available);
+
+}  // namespace dagger::oci

@@ -1,0 +1,14 @@
+// network-host — execs share the network of the machine.
+#include "dagger/plugin/export.h"
+#include "plugins/common/fixed-network/fixed_network.h"
+
+namespace {
+
+class HostNetwork final : public dagger::plugins::FixedNetwork {
+ public:
+  HostNetwork(dagger::plugin::Host&, std::string_view) : FixedNetwork("host", dagger::plugin::Namespace::host) {}
+};
+
+}  // namespace
+
+DAGGER_PLUGIN(dagger::plugin::Network, HostNetwork, "host", "0.1.0", "dagger");

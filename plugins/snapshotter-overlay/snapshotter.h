@@ -1,0 +1,28 @@
+// plugins/snapshotter-overlay/snapshotter.h — stacks of directories by the kernel's overlay file system.
+//
+// Reads and writes the form overlay-trusted only: a directory with user.* marks in a stack of trusted.* ones (or the
+// other way round) would show deleted files again, so the store converts what is in another form. A view is a detached
+// mount; only a writable view of nothing is a plain directory. [thread-safe] [blocking]
+#pragma once
+#include <memory>
+#include <string>
+
+#include "dagger/plugin/snapshotter.h"
+#include "plugins/snapshotter-overlay/overlay_mount.h"
+
+namespace dagger::overlay {
+
+class OverlaySnapshotter final : public plugin::Snapshotter {
+ public:
+  // Settings: {"mount": "auto" | "new" | "classic"}.
+  OverlaySnapshotter(plugin::Host& host, std::string_view config_json);
+  std::string_view config_schema() const noexcept override;
+  plugin::SnapshotterTraits traits() const override;
+  std::unique_ptr<plugin::View> open(const plugin::ViewRequest& request, plugin::CallContext& ctx) override;
+
+ private:
+  std::string empty_;  // a directory that stays empty
+  Way way_;
+};
+
+}  // namespace dagger::overlay
