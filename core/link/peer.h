@@ -79,8 +79,14 @@ class Peer {
   virtual const Identity& other() const = 0;
   // Called once, on the control thread, when the link is closed or dead; reason is empty after an orderly close.
   virtual void on_closed(Function<void(std::string reason)> f) = 0;
+  // Says goodbye after what is queued (replies, notifications, finished streams). Calls in flight fail, handlers are
+  // cancelled. on_closed follows.
   virtual void close() = 0;
+  // Closes, and returns when the last handler has ended: after it nothing of the owner is used any more. At most once.
+  virtual Task<void> join() = 0;
 };
+
+class ListenSocket;
 
 // Owns the I/O thread of all links of this process.
 class Transport {
@@ -113,9 +119,12 @@ class Transport {
   std::unique_ptr<Listener> listen_fd(UniqueFd socket, ListenOptions options,
                                       Function<void(std::unique_ptr<Peer>)> accept);
 
+  struct State;  // for the link's own files
+
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<Listener> listen_on(ListenSocket socket, ListenOptions options,
+                                      Function<void(std::unique_ptr<Peer>)> accept);
+  std::shared_ptr<State> state_;  // listeners know it weakly
 };
 
 // An error with a machine-readable payload for the other end (the method's own encoding), e.g. an exec's exit code and

@@ -83,7 +83,8 @@ void check_schema_at(const json& schema, const std::string& at, int depth, Probl
   if (!schema.is_object()) return problems.push_back({at, "a schema must be an object"});
   for (const auto& [key, value] : schema.items())
     if (!one_of(keywords, key)) problems.push_back({child(at, key), "is not a supported keyword"});
-  if (const auto t = schema.find("type"); t == schema.end() || !t->is_string() || !one_of(types, t->get<std::string>()))
+  if (const auto t = schema.find("type");
+      t == schema.end() ? !schema.contains("enum") : !t->is_string() || !one_of(types, t->get<std::string>()))
     problems.push_back({child(at, "type"), "must be one of object, array, string, boolean, integer, number, null"});
   for (const char* key : {"minimum", "maximum", "minLength", "maxLength"})
     if (const auto v = schema.find(key); v != schema.end() && !v->is_number())
@@ -145,8 +146,8 @@ void check_pattern(const std::string& pattern, const std::string& text, const st
 // Recursion is bounded by the schema, which check_schema has bounded.
 void check_at(const json& schema, const json& value, const std::string& at, Problems& problems) {
   if (problems.size() >= max_problems) return;
-  const auto type = schema.value("type", "object");
-  if (!has_type(value, type)) return problems.push_back({at, "expected " + type + ", found " + type_of(value)});
+  if (const auto t = schema.find("type"); t != schema.end() && !has_type(value, *t))
+    return problems.push_back({at, "expected " + t->get<std::string>() + ", found " + type_of(value)});
   if (const auto e = schema.find("enum"); e != schema.end() && std::find(e->begin(), e->end(), value) == e->end())
     problems.push_back({at, "must be one of " + e->dump() + ", found " + value.dump()});
   if (value.is_number()) check_range(schema, value.get<double>(), "minimum", "maximum", "the value", at, problems);
@@ -165,7 +166,7 @@ void check_at(const json& schema, const json& value, const std::string& at, Prob
 std::vector<SettingsProblem> check_schema(const json& schema) {
   Problems problems;
   check_schema_at(schema, "", 0, problems);
-  if (problems.empty() && schema["type"] != "object") problems.push_back({"/type", "settings are an object"});
+  if (problems.empty() && schema.value("type", "") != "object") problems.push_back({"/type", "settings are an object"});
   return problems;
 }
 
