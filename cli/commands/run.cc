@@ -83,6 +83,7 @@ void add_run(CLI::App& app, Globals& globals) {
   auto timeout = std::make_shared<std::string>("10s");
   command->add_option("--cleanup-timeout", *timeout, "How long the command may take to end after a signal");
   command->add_flag("--focus", options->focus, "Accepted for older scripts");
+  command->fallthrough(false);  // what follows belongs to the command, flags too
   command->prefix_command();
   command->callback([command, options, timeout, &globals] {
     options->command = command->remaining();
