@@ -86,7 +86,9 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
       } catch (const Error&) {
       }
       break;
-    default: talk((choice & 4) != 0, input, piece); break;
+    default:
+      talk((choice & 4) != 0, input, piece);
+      break;
   }
   return 0;
 }
