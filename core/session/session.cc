@@ -113,11 +113,10 @@ class Session::State {
     if (!refused.body.empty()) co_return refused;
     const auto response = co_await endpoint_->execute(std::move(query), std::move(cancel));
     auto render = [&] { return graphql_response(accept, response); };
-    if (response.data.size() < inline_render) co_return render();
+    if (response.is_short()) co_return render();
     co_return co_await on_pool(loop_, requests_, std::ref(render));
   }
 
-  static constexpr std::size_t inline_render = 64 << 10;
 
   Loop& loop_;
   Pool& files_;
