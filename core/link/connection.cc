@@ -69,7 +69,7 @@ void Connection::reply(ChannelId call, std::string result) {
   pump(lock, inline_budget);
 }
 
-void Connection::fail(ChannelId call, const Error& error, std::string_view details) {
+void Connection::fail(ChannelId call, const Error& error, const std::string* details) {
   Lock lock(mutex_);
   mux_.fail(call, error, details);
   pump(lock, inline_budget);

@@ -45,20 +45,20 @@ std::size_t parse_credit(std::string_view payload) {
 }
 
 // [code, message, details or null]
-std::string encode_error(const Error& error, std::string_view details) {
+std::string encode_error(const Error& error, const std::string* details) {
   cbor::Writer w;
   w.array(3).uint(static_cast<std::uint64_t>(error.code())).text(error.what());
-  if (details.empty()) {
+  if (details == nullptr) {
     w.null();
   } else {
-    w.bytes(details);
+    w.bytes(*details);
   }
   return std::move(w).str();
 }
 
 struct WireError {
   Error error;
-  std::string details;
+  std::optional<std::string> details;
 };
 
 WireError decode_error(std::string_view bytes) {
@@ -68,15 +68,15 @@ WireError decode_error(std::string_view bytes) {
   const bool known =
       code >= static_cast<std::uint64_t>(Code::invalid_argument) && code <= static_cast<std::uint64_t>(Code::internal);
   Error error(known ? static_cast<Code>(code) : Code::internal, std::string(r.text()));
-  std::string details;
+  std::optional<std::string> details;
   if (!r.null()) details = r.bytes();
   r.expect_end();
   return {std::move(error), std::move(details)};
 }
 
 std::exception_ptr to_exception(WireError e) {
-  if (e.details.empty()) return std::make_exception_ptr(std::move(e.error));
-  return std::make_exception_ptr(DetailedError(std::move(e.error), std::move(e.details)));
+  if (!e.details) return std::make_exception_ptr(std::move(e.error));
+  return std::make_exception_ptr(DetailedError(std::move(e.error), std::move(*e.details)));
 }
 
 }  // namespace
@@ -114,27 +114,26 @@ void Mux::reply(ChannelId call, std::string result) {
     return fail(
         call,
         Error(Code::no_space, "the reply has " + std::to_string(result.size()) +
-                                  " bytes, more than a message may have (" + std::to_string(limits_.message) + ")"),
-        {});
+                                  " bytes, more than a message may have (" + std::to_string(limits_.message) + ")"));
   if (outbox_.queued() + result.size() > limits_.queued)
-    return fail(call, Error(Code::no_space, "the caller does not read its replies"), {});
+    return fail(call, Error(Code::no_space, "the caller does not read its replies"));
   erase(call);
   outbox_.push(call, Type::reply, std::move(result));
 }
 
-void Mux::fail(ChannelId call, const Error& error, std::string_view details) {
+void Mux::fail(ChannelId call, const Error& error, const std::string* details) {
   if (!channels_.contains(call)) return;
   erase(call);
   send_error(call, error, details);
 }
 
-void Mux::send_error(ChannelId id, const Error& error, std::string_view details) {
-  const bool fits =
-      details.size() + max_reason <= limits_.message && outbox_.queued() + details.size() <= limits_.queued;
+void Mux::send_error(ChannelId id, const Error& error, const std::string* details) {
+  const std::size_t size = details != nullptr ? details->size() : 0;
+  const bool fits = size <= limits_.message / 2 && outbox_.queued() + size <= limits_.queued;
   std::string text = error.what();
-  if (text.size() > limits_.message / 2) text.resize(limits_.message / 2);
+  if (text.size() > limits_.message / 4) text.resize(limits_.message / 4);
   outbox_.push(id, Type::error,
-               encode_error(Error(error.code(), std::move(text)), fits ? details : std::string_view()));
+               encode_error(Error(error.code(), std::move(text)), fits ? details : nullptr));
 }
 
 std::shared_ptr<StreamState> Mux::open(std::string_view method, std::string_view request) {
@@ -181,7 +180,7 @@ void Mux::reset(StreamState& s, const Error& why) {
   if (!channels_.contains(s.id)) return;
   erase(s.id);
   // The other side may not even know the stream yet.
-  if (outbox_.drop(s.id)) send_error(s.id, why, {});
+  if (outbox_.drop(s.id)) send_error(s.id, why);
 }
 
 void Mux::drop(StreamState& s) {
@@ -189,7 +188,7 @@ void Mux::drop(StreamState& s) {
   const Error why(Code::cancelled, "the other end of the stream is gone");
   if (!s.out_end) return reset(s, why);
   erase(s.id);  // what was written and finished is still delivered
-  send_error(s.id, why, {});
+  send_error(s.id, why);
 }
 
 std::string Mux::read(StreamState& s) {
@@ -321,8 +320,7 @@ void Mux::on_opening(const FrameHeader& h, std::string_view payload, Events& eve
   if (count >= limit) {
     send_error(h.channel,
                Error(Code::unavailable,
-                     "more than " + std::to_string(limit) + (is_stream ? " streams" : " calls") + " at once"),
-               {});
+                     "more than " + std::to_string(limit) + (is_stream ? " streams" : " calls") + " at once"));
     return;
   }
   ++count;
@@ -383,7 +381,7 @@ void Mux::too_large(ChannelId id, Channel* channel, Events& events) {
     events.push_back({.kind = Event::Kind::error, .channel = id, .error = std::make_exception_ptr(why)});
     return cancel(id, why.message());
   }
-  fail(id, why, {});
+  fail(id, why);
 }
 
 void Mux::complete(ChannelId id, Channel* channel, Events& events) {
