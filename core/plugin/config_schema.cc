@@ -16,6 +16,7 @@ using Problems = std::vector<SettingsProblem>;
 
 constexpr std::size_t max_problems = 20;
 constexpr std::size_t max_matched = 2048;
+constexpr unsigned max_groups = 100;
 constexpr int max_depth = 32;  // of a schema; settings cannot be checked deeper than their schema
 
 constexpr std::array types = {"object", "array", "string", "boolean", "integer", "number", "null"};
@@ -47,8 +48,7 @@ bool has_type(const json& value, const std::string& type) {
 
 bool is_pattern(const std::string& text) {
   try {
-    const std::regex compiled(text, std::regex::ECMAScript);
-    return true;
+    return std::regex(text, std::regex::ECMAScript).mark_count() < max_groups;
   } catch (const std::regex_error&) {
     return false;
   }
@@ -83,7 +83,8 @@ void check_schema_at(const json& schema, const std::string& at, int depth, Probl
   if (!schema.is_object()) return problems.push_back({at, "a schema must be an object"});
   for (const auto& [key, value] : schema.items())
     if (!one_of(keywords, key)) problems.push_back({child(at, key), "is not a supported keyword"});
-  if (const auto t = schema.find("type"); t == schema.end() || !t->is_string() || !one_of(types, t->get<std::string>()))
+  if (const auto t = schema.find("type");
+      t == schema.end() ? !schema.contains("enum") : !t->is_string() || !one_of(types, t->get<std::string>()))
     problems.push_back({child(at, "type"), "must be one of object, array, string, boolean, integer, number, null"});
   for (const char* key : {"minimum", "maximum", "minLength", "maxLength"})
     if (const auto v = schema.find(key); v != schema.end() && !v->is_number())
@@ -120,10 +121,11 @@ void check_object(const json& schema, const json& value, const std::string& at, 
       problems.push_back({child(at, key), "unknown key \"" + key + "\"" + known_keys_hint(key, std::move(names))});
     }
   }
-  if (const auto r = schema.find("required"); r != schema.end())
+  if (const auto r = schema.find("required"); r != schema.end()) {
     for (const auto& name : *r)
       if (!value.contains(name.get_ref<const std::string&>()))
         problems.push_back({at, "key \"" + name.get<std::string>() + "\" is required"});
+  }
 }
 
 void check_range(const json& schema, double value, const char* low, const char* high, const char* what,
@@ -145,8 +147,8 @@ void check_pattern(const std::string& pattern, const std::string& text, const st
 // Recursion is bounded by the schema, which check_schema has bounded.
 void check_at(const json& schema, const json& value, const std::string& at, Problems& problems) {
   if (problems.size() >= max_problems) return;
-  const auto type = schema.value("type", "object");
-  if (!has_type(value, type)) return problems.push_back({at, "expected " + type + ", found " + type_of(value)});
+  if (const auto t = schema.find("type"); t != schema.end() && !has_type(value, *t))
+    return problems.push_back({at, "expected " + t->get<std::string>() + ", found " + type_of(value)});
   if (const auto e = schema.find("enum"); e != schema.end() && std::find(e->begin(), e->end(), value) == e->end())
     problems.push_back({at, "must be one of " + e->dump() + ", found " + value.dump()});
   if (value.is_number()) check_range(schema, value.get<double>(), "minimum", "maximum", "the value", at, problems);
@@ -165,7 +167,7 @@ void check_at(const json& schema, const json& value, const std::string& at, Prob
 std::vector<SettingsProblem> check_schema(const json& schema) {
   Problems problems;
   check_schema_at(schema, "", 0, problems);
-  if (problems.empty() && schema["type"] != "object") problems.push_back({"/type", "settings are an object"});
+  if (problems.empty() && schema.value("type", "") != "object") problems.push_back({"/type", "settings are an object"});
   return problems;
 }
 

@@ -1,9 +1,9 @@
 // core/plugin/config_schema.h — plugin settings checked against the plugin's own schema.
 //
-// The subset of JSON Schema that settings need: type, properties, required, additionalProperties, items, enum, minimum,
-// maximum, minLength, maxLength, pattern, and the annotations title, description, default, examples, $schema. One rule of our
-// own: an object with "properties" refuses other keys unless "additionalProperties" says otherwise, because an unknown
-// key is a typing mistake. Pure. [thread-safe]
+// The subset of JSON Schema that settings need: type (required, but beside enum), properties, required,
+// additionalProperties, items, enum, minimum, maximum, minLength, maxLength, pattern, and the annotations title,
+// description, default, examples, $schema. One rule of our own: an object with "properties" refuses other keys unless
+// "additionalProperties" says otherwise, because an unknown key is a typing mistake. Pure. [thread-safe]
 #pragma once
 #include <string>
 #include <string_view>

@@ -3,6 +3,7 @@
 #include "core/plugin/loader.h"
 
 #include <cxxabi.h>
+#include <dlfcn.h>
 
 #include <cstdlib>
 
@@ -17,8 +18,10 @@ namespace {
 namespace dll = boost::dll;
 
 // Code that has run once is never unmapped: vtables, typeinfo, thread-locals and exit handlers of a plugin may be
-// referenced until the process ends. So the library's handle is leaked, here and on purpose.
-void keep_for_ever(std::unique_ptr<dll::shared_library> library) { static_cast<void>(library.release()); }
+// referenced until the process ends. dagger_add_plugin() links with -z nodelete; this holds for files linked otherwise.
+void keep_for_ever(const std::string& path) {
+  if (void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD | RTLD_NODELETE)) ::dlclose(handle);
+}
 
 std::string demangled(const std::string& symbol) {
   int status = 0;
@@ -46,10 +49,12 @@ std::string demangled(const std::string& symbol) {
   throw Error(Code::unsupported, "cannot be loaded: " + reason + "; install the library that it needs, or rebuild it");
 }
 
-std::unique_ptr<dll::shared_library> map_library(const std::string& path) {
+dll::shared_library map_library(const std::string& path) {
   const Blame blame(path.c_str(), "static initialisation");
   try {
-    return std::make_unique<dll::shared_library>(path, dll::load_mode::rtld_now | dll::load_mode::rtld_local);
+    dll::shared_library library(path, dll::load_mode::rtld_now | dll::load_mode::rtld_local);
+    keep_for_ever(path);
+    return library;
   } catch (const std::exception& e) {
     explain_load_failure(e.what());
   }
@@ -93,18 +98,16 @@ LoadedPlugin load_plugin(const std::string& file, std::string_view kind, const P
 
   auto library = map_library(checked.path);
   for (const char* symbol : {DAGGER_MANIFEST_SYMBOL, DAGGER_CREATE_SYMBOL})
-    if (!library->has(symbol))
+    if (!library.has(symbol))
       throw Error(Code::plugin_fault, std::string("does not export ") + symbol + "; link it with dagger_add_plugin()");
   LoadedPlugin loaded;
   loaded.path = checked.path;
   // What is mapped, and not what was in the file a moment ago, is what runs.
-  loaded.manifest = to_manifest(library->get<const dagger_plugin_manifest>(DAGGER_MANIFEST_SYMBOL));
-  auto& kept = *library;
-  keep_for_ever(std::move(library));
+  loaded.manifest = to_manifest(library.get<const dagger_plugin_manifest>(DAGGER_MANIFEST_SYMBOL));
   check_compatible(loaded.manifest, kind, choice.use);
 
   loaded.host = make_host(loaded.manifest);
-  loaded.instance = create(kept, loaded.manifest, *loaded.host, choice.settings);
+  loaded.instance = create(library, loaded.manifest, *loaded.host, choice.settings);
   if (!schema) check_plugin_settings(loaded.manifest.label(), loaded.instance->config_schema(), choice);
   return loaded;
 } catch (const Error& e) {

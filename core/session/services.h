@@ -40,6 +40,7 @@ struct Services {
 
 // One GraphQL request. Its resolvers hold it; tasks outlives it.
 struct Request {
+  Request(Services& s, TaskGroup& t) : services(s), tasks(t) {}
   Services& services;
   TaskGroup& tasks;
   CancelSource cancel;

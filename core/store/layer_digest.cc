@@ -75,7 +75,7 @@ class Walk {
   }
 
   Digest file(int dir, const std::string& name) {
-    const auto fd = open_at(dir, name, O_RDONLY | O_NOFOLLOW | O_NOATIME);
+    const auto fd = open_at(dir, name, O_RDONLY | O_NOFOLLOW);
     Sha256 hash;
     for (;;) {
       if (stop_) throw Impossible{};

@@ -11,8 +11,8 @@ using namespace dagger::plugin;
 
 namespace {
 
-// The value of "greeting" in the settings. The host has checked the text against the schema, so that a real plugin hands it to its JSON
-// library without fear; this example needs none.
+// The value of "greeting" in the settings. The host has checked the text against the schema, so that a real plugin
+// hands it to its JSON library without fear; this example needs none.
 std::string greeting_in(std::string_view settings) {
   const auto key = settings.find("\"greeting\"");
   if (key == std::string_view::npos) return "hello";
@@ -33,13 +33,15 @@ class HelloSource final : public Source {
       "greeting": {"type": "string", "minLength": 1, "maxLength": 100, "default": "hello", "description": "the word before the name"}}})";
 
   HelloSource(Host& host, std::string_view settings) : greeting_(greeting_in(settings)) {
-    if (greeting_.find('\\') != std::string::npos) throw Error(Code::invalid_argument, "greeting: write it without backslashes");
+    if (greeting_.find('\\') != std::string::npos)
+      throw Error(Code::invalid_argument, "greeting: write it without backslashes");
     host.log(LogLevel::debug, "greets with " + greeting_);
   }
   std::string_view config_schema() const noexcept override { return settings_schema; }
   std::vector<std::string> schemes() const override { return {"hello"}; }
 
-  // The content depends on the text alone, so the text is the pin. A digest goes into cache keys: equal digests, equal content.
+  // The content depends on the text alone, so the text is the pin. A digest goes into cache keys: equal digests, equal
+  // content.
   PinResult pin(const SourceRef& ref, const std::optional<Pin>&, SourceSink&, CallContext& ctx) override {
     check(ref, ctx);
     PinResult result;
@@ -51,9 +53,11 @@ class HelloSource final : public Source {
     return result;
   }
 
-  void fetch(const SourceRef& ref, const Pin& pin, const SourceLayer& layer, SourceSink& sink, CallContext& ctx) override {
+  void fetch(const SourceRef& ref, const Pin& pin, const SourceLayer& layer, SourceSink& sink,
+             CallContext& ctx) override {
     check(ref, ctx);
-    if (pin.digest != "hello:" + hex(text(ref))) throw Error(Code::not_found, "the greeting has changed since; pin the reference again");
+    if (pin.digest != "hello:" + hex(text(ref)))
+      throw Error(Code::not_found, "the greeting has changed since; pin the reference again");
     if (sink.have(layer)) return;
     const auto directory = sink.directory(layer);
     const UniqueFd file(::openat(directory->fd(), "hello.txt", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
@@ -66,9 +70,11 @@ class HelloSource final : public Source {
  private:
   static void check(const SourceRef& ref, const CallContext& ctx) {
     if (ctx.cancelled()) throw Error(Code::cancelled, "cancelled");
-    if (ref.scheme != "hello") throw Error(Code::unsupported, "scheme '" + ref.scheme + "' is not served by the hello source");
+    if (ref.scheme != "hello")
+      throw Error(Code::unsupported, "scheme '" + ref.scheme + "' is not served by the hello source");
     if (ref.location.empty() || ref.location.size() > 1000)
-      throw Error(Code::invalid_argument, "\"hello:" + ref.location.substr(0, 20) + "\" greets nobody; write hello:NAME");
+      throw Error(Code::invalid_argument,
+                  "\"hello:" + ref.location.substr(0, 20) + "\" greets nobody; write hello:NAME");
   }
   std::string text(const SourceRef& ref) const { return greeting_ + ", " + ref.location + "\n"; }
 

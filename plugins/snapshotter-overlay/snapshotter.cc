@@ -85,8 +85,8 @@ void make_upper(const std::string& upper, const std::vector<std::string>& lowers
 // One view in the making: the mount may need a second try with more stubs.
 class Opening {
  public:
-  Opening(Way way, const std::string& scratch, const ViewRequest& request)
-      : way_(way), scratch_(scratch), request_(request), lowers_(lower_paths(request)) {}
+  Opening(Way way, const std::string& empty, const std::string& scratch, const ViewRequest& request)
+      : way_(way), empty_(empty), scratch_(scratch), request_(request), lowers_(lower_paths(request)) {}
 
   std::unique_ptr<plugin::View> writable() {
     const std::string upper = request_.workspace + "/upper";
@@ -110,7 +110,7 @@ class Opening {
   // Also a lone layer is mounted: its whiteouts must not show.
   std::unique_ptr<plugin::View> read_only() {
     if (lowers_.empty()) return std::make_unique<OverlayView>(mount_nothing(), true, "");
-    if (lowers_.size() == 1) lowest_ = scratch_;
+    if (lowers_.size() == 1) lowest_ = empty_;
     return std::make_unique<OverlayView>(mount("", ""), true, "");
   }
 
@@ -144,7 +144,7 @@ class Opening {
   }
 
   Way way_;
-  const std::string& scratch_;
+  const std::string &empty_, &scratch_;
   const ViewRequest& request_;
   std::vector<std::string> lowers_;
   std::optional<std::string> lowest_, topmost_;
@@ -167,8 +167,9 @@ Way chosen_way(std::string_view config_json, const std::string& probe_dir) {
 }  // namespace
 
 OverlaySnapshotter::OverlaySnapshotter(plugin::Host& host, std::string_view config_json)
-    : empty_(std::string(host.state_dir()) + "/empty") {
-  if (::mkdir(empty_.c_str(), 0755) != 0 && errno != EEXIST) sys::fail("make directory " + empty_);
+    : empty_(std::string(host.state_dir()) + "/empty"), scratch_(std::string(host.state_dir()) + "/scratch") {
+  for (const auto& path : {empty_, scratch_})
+    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) sys::fail("make directory " + path);
   way_ = chosen_way(config_json, empty_);
 }
 
@@ -187,7 +188,7 @@ std::unique_ptr<plugin::View> OverlaySnapshotter::open(const ViewRequest& reques
   if (request.stack.size() > max_lowers)
     throw Error(Code::invalid_argument, "a stack of " + std::to_string(request.stack.size()) + " layers is beyond " +
                                             std::to_string(max_lowers) + ": flatten it first");
-  Opening opening(way_, empty_, request);
+  Opening opening(way_, empty_, scratch_, request);
   return request.writable ? opening.writable() : opening.read_only();
 }
 

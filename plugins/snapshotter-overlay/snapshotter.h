@@ -21,7 +21,7 @@ class OverlaySnapshotter final : public plugin::Snapshotter {
   std::unique_ptr<plugin::View> open(const plugin::ViewRequest& request, plugin::CallContext& ctx) override;
 
  private:
-  std::string empty_;  // a directory that stays empty
+  std::string empty_, scratch_;  // directories that stay empty; the classic way covers scratch_ in its own namespace
   Way way_;
 };
 

@@ -54,7 +54,7 @@ constexpr auto patience = 2s;
 Loaded::Loaded(const Options& options, const plugin::Manifest& manifest, const std::string& config)
     : state_(options.dir),
       log_(Level::off, STDERR_FILENO),
-      registry_({{}, state_.path(), state_.path()}, log_, spawner_) {
+      registry_({{}, state_.path(), options.install_dir}, log_, spawner_) {
   plugin::PluginChoice choice;
   choice.use = manifest.name, choice.file = options.file, choice.settings = config;
   registry_.load(manifest.kind, choice);

@@ -18,6 +18,7 @@ namespace dagger::conformance {
 struct Options {
   std::string file, config = "{}";
   std::string dir;                        // scratch space: where the layers of a snapshotter may live
+  std::string install_dir;                // of the engine: helpers of a plugin are found below it
   std::vector<std::string> refs;          // sources and secret providers: "scheme:rest" that must work
   std::vector<std::string> command;       // executors: ends with 0 and prints "conformance"
   std::vector<std::string> long_command;  // executors: runs until it is killed

@@ -18,6 +18,7 @@
 #include <sstream>
 
 #include "core/plugin/blame.h"
+#include "core/plugin/file_checks.h"
 #include "tests/conformance/kit.h"
 
 namespace dagger::conformance {
@@ -26,6 +27,7 @@ namespace {
 constexpr const char* usage = R"(usage: dagger-plugin-conformance FILE.so [options]
   --config JSON        the plugin's settings (default {})
   --dir DIR            scratch space, on a file system where layers may live (default $TMPDIR or /tmp)
+  --install-dir DIR    of the engine (default: the parent of this program's directory)
   --ref SCHEME:REST    sources, secret providers: a reference that must work; may be repeated
   --command "A B"      executors: a command that prints "conformance" and ends with 0
   --long-command "A"   executors: a command that runs until it is killed
@@ -50,6 +52,7 @@ Arguments parse(int argc, char** argv) {
   Arguments a;
   const char* tmp = std::getenv("TMPDIR");
   a.options.dir = tmp != nullptr ? tmp : "/tmp";
+  a.options.install_dir = parent_path(parent_path(plugin::canonical_path("/proc/self/exe")));
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
     const auto value = [&]() -> std::string {
@@ -60,6 +63,8 @@ Arguments parse(int argc, char** argv) {
       a.options.config = value();
     else if (name == "--dir")
       a.options.dir = value();
+    else if (name == "--install-dir")
+      a.options.install_dir = value();
     else if (name == "--ref")
       a.options.refs.push_back(value());
     else if (name == "--command")
@@ -185,6 +190,10 @@ int run_all(const Kit& kit, const Checks& checks) {
 }
 
 int run(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--help") {
+    std::cout << usage;
+    return 0;
+  }
   auto arguments = parse(argc, argv);
   Kit kit(std::move(arguments.options));
   plugin::PluginChoice any;

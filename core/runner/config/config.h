@@ -29,7 +29,7 @@ struct ListenConfig {
 struct RegistryConfig {
   std::vector<std::string> mirrors;
   std::optional<bool> plain_http;  // not said: http for loopback only
-  std::string ca;  // file with PEM certificates
+  std::string ca;                  // file with PEM certificates
 };
 
 struct Config {

@@ -148,13 +148,16 @@ Container with_exec(Runner& runner, Container container, ExecOptions options) {
   exec.platform = container.platform;
 
   dag::Op op{dag::Scratch{}, {rootfs_of(runner, container)}};
-  for (const auto& mount : container.mounts) exec.mounts.push_back(exec_mount(mount, op));
   // Parents before what lies in them; on one target a secret lies over a file.
   const auto order = [](const dag::Mount& m) {
     const bool over = m.type == dag::MountType::secret || m.type == dag::MountType::socket;
     return std::pair(std::ranges::count(m.target, '/'), over);
   };
-  std::ranges::stable_sort(exec.mounts, {}, order);
+  for (const auto& point : container.mounts) {
+    auto mount = exec_mount(point, op);
+    const auto at = std::ranges::upper_bound(exec.mounts, order(mount), {}, order);
+    exec.mounts.insert(at, std::move(mount));
+  }
   op.fields = std::move(exec);
 
   const auto ran = runner.add(op);

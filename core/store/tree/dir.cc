@@ -70,7 +70,7 @@ std::string read_link_at(int dir, const std::string& name) {
 }
 
 UniqueFd open_dir_at(int dir, const std::string& name) {
-  return open_at(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
+  return open_at(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 UniqueFd reopen_dir(int path_fd) { return open_at(path_fd, ".", O_RDONLY | O_DIRECTORY); }
 

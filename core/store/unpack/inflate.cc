@@ -60,6 +60,7 @@ class Zstd final : public Codec {
     ::ZSTD_DCtx_setParameter(z_.get(), ZSTD_d_windowLogMax, max_window_log);
   }
   std::size_t step(std::string_view& in, char* out, std::size_t size) override {
+    if (between_ && in.empty()) return 0;  // asking would begin another frame
     ZSTD_inBuffer from{in.data(), in.size(), 0};
     ZSTD_outBuffer to{out, size, 0};
     const std::size_t result = ::ZSTD_decompressStream(z_.get(), &to, &from);

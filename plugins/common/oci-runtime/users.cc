@@ -119,6 +119,9 @@ User resolve_user(std::string_view passwd, std::string_view group, std::string_v
       return user.groups.size() == max_groups;
     });
   }
+  // A file that its group may read less of than others is kept from the primary group only if that is in the list.
+  if (std::find(user.groups.begin(), user.groups.end(), user.gid) == user.groups.end())
+    user.groups.insert(user.groups.begin(), user.gid);
   return user;
 }
 

@@ -11,7 +11,7 @@ namespace dagger::oci {
 
 struct User {
   std::uint32_t uid = 0, gid = 0;
-  std::vector<std::uint32_t> groups;  // supplementary
+  std::vector<std::uint32_t> groups;  // supplementary, the primary one among them
   std::string home = "/";
 };
 

@@ -85,10 +85,12 @@ class RemoteRun final : public plugin::Running {
     while (::poll(fds, 2, -1) < 0 && errno == EINTR) {
     }
     if ((fds[0].revents & POLLIN) == 0) throw Error(Code::cancelled, "cancelled");
+    expect_finished();
     return status_;
   }
 
   std::vector<plugin::ExecOutput> outputs(plugin::CallContext&) override {
+    expect_finished();
     std::vector<plugin::ExecOutput> all;
     for (const auto& place : places_) {
       if (place.output.empty()) continue;
@@ -116,6 +118,11 @@ class RemoteRun final : public plugin::Running {
     return place;
   }
 
+  // Also makes what the thread wrote visible here.
+  void expect_finished() const {
+    if (!finished_) throw Error(Code::invalid_argument, "the exec still runs");
+  }
+
   void run() {
     status_ = [this]() -> ExecStatus {
       try {
@@ -125,6 +132,7 @@ class RemoteRun final : public plugin::Running {
       }
     }();
     out_.reset();
+    finished_ = true;
     ::eventfd_write(done_.get(), 1);
   }
 
@@ -215,7 +223,8 @@ class RemoteRun final : public plugin::Running {
   UniqueFd in_, out_, done_, signalled_;
   std::atomic<int> signal_{0};
   std::vector<Place> places_;
-  ExecStatus status_;  // written by the thread before done_
+  ExecStatus status_;  // written by the thread before finished_
+  std::atomic<bool> finished_{false};
   std::thread thread_;
 };
 

@@ -65,8 +65,9 @@ inline std::vector<plugin::MountStub> stubs_for(const plugin::ExecRequest& reque
     bool directory = m.kind == plugin::MountKind::tmpfs;
     if (local.mounts[i].fd >= 0) {
       struct stat st{};
-      const auto part = open_in_root(local.mounts[i].fd, m.subpath.empty() ? "." : m.subpath, O_PATH);
-      ::fstat(m.subpath.empty() ? local.mounts[i].fd : part.get(), &st);
+      UniqueFd part;
+      if (!m.subpath.empty()) part = open_in_root(local.mounts[i].fd, m.subpath, O_PATH);
+      ::fstat(part ? part.get() : local.mounts[i].fd, &st);
       directory = S_ISDIR(st.st_mode);
     }
     stubs.push_back({m.target, directory});
@@ -142,6 +143,10 @@ class ExecMachine {
   }
   oci::OciExecutor& executor() { return executor_; }
   const std::string& base() const { return base_; }
+  // What would stay when this process is killed.
+  std::vector<std::string> temporary() const {
+    return {dir_.path(), std::string(host_.state_dir()), std::string(snapshot_host_.state_dir())};
+  }
   const std::string& dir() const { return dir_.path(); }
 
   plugin::ExecRequest request;

@@ -1,0 +1,123 @@
+"""Host: directories and files of the client's machine, which come and go through the link."""
+
+import os
+import shutil
+
+from api_case import ApiTest, ask, call, run, shell
+from support import case
+
+
+class HostDirectory(ApiTest):
+    def setUp(self):
+        self.dir = self.engine.dir / self.id().rpartition(".")[2]
+        self.dir.mkdir()
+
+    def write(self, files: dict[str, str]):
+        for path, text in files.items():
+            (self.dir / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.dir / path).write_text(text)
+
+    def host(self, path=None, field="directory", **more):
+        return "host", call(field, path=str(path or self.dir), **more)
+
+    def mounted(self, *host):
+        return call("withMountedDirectory", path="/d", source=self.ask(*host, "id"))
+
+    def test_entries_and_contents(self):
+        self.write({"f": "text", "sub/g": "more", "ünï ©": ""})
+        self.assertEqual(self.ask(*self.host(), "entries"), ["f", "sub", "ünï ©"])
+        self.assertEqual(self.ask(*self.host(), call("file", path="sub/g"), "contents"), "more")
+        self.assertEqual(self.ask(*self.host(self.dir / "f", "file"), "contents"), "text")
+
+    def test_paths_are_relative_to_the_working_directory(self):
+        self.write({"sub/f": "x"})
+        session = self.open_session("0.9.3", "--workdir", str(self.dir))
+        self.assertEqual(ask(session, *self.host("."), "entries"), ["sub"])
+        self.assertEqual(ask(session, *self.host("sub"), "entries"), ["f"])
+        self.assertEqual(ask(session, *self.host("sub/f", "file"), "contents"), "x")
+        with self.fails('path ".." escapes workdir; use an absolute path instead') as caught:
+            ask(session, *self.host("sub/../.."), "id")
+        self.assertNotIn(str(self.dir), str(caught.exception))
+
+    def test_a_missing_path_is_named(self):
+        with self.fails(f"host directory {self.dir}/none:", "no such file or directory"):
+            self.ask(*self.host(self.dir / "none"), "id")
+        with self.fails("none"):
+            self.ask(*self.host(self.dir / "none", "file"), "id")
+        self.write({"f": ""})
+        with self.fails(f"{self.dir}/f"):
+            self.ask(*self.host(self.dir / "f"), "id")
+
+    def test_include_and_exclude(self):
+        self.write({"a.txt": "", "b.rar": "", "sub/f.txt": "", "sub/f.rar": "", "empty/x": ""})
+        glob = call("glob", pattern="**/*")
+        self.assertEqual(sorted(self.ask(*self.host(include=["*.rar"]), glob)), ["b.rar"])
+        self.assertEqual(sorted(self.ask(*self.host(include=["**/*.rar"]), glob)), ["b.rar", "sub", "sub/f.rar"])
+        self.assertEqual(sorted(self.ask(*self.host(exclude=["sub", "empty"]), glob)), ["a.txt", "b.rar"])
+        kept = self.ask(*self.host(include=["**/*.txt"], exclude=["sub"]), glob)
+        self.assertEqual(sorted(kept), ["a.txt"])
+
+    def test_what_is_left_out_is_not_even_opened(self):
+        self.write({"in/f": "x"})
+        os.mkfifo(self.dir / "out")
+        self.assertEqual(self.ask(*self.host(exclude=["out"]), "entries"), ["in"])
+
+    def test_modes_times_and_links_survive_and_owners_become_root(self):
+        self.write({"f": "x", "d/g": "y"})
+        os.chmod(self.dir / "f", 0o4751)
+        os.chmod(self.dir / "d", 0o750)
+        os.link(self.dir / "f", self.dir / "hard")
+        os.symlink("d/g", self.dir / "soft")
+        os.symlink("/nowhere/at/all", self.dir / "dangling")
+        os.chown(self.dir / "d/g", 1234, 1234)
+        os.utime(self.dir / "f", ns=(10**18 + 5, 10**18 + 123456789))
+        script = "cd /d; stat -c '%a %u %g %n' f d d/g; stat -c '%Y %h' f; readlink soft dangling; stat -c %y f"
+        lines = self.ask(*self.busybox, self.mounted(*self.host()), shell(script), "stdout").splitlines()
+        self.assertEqual(lines[:3], ["4751 0 0 f", "750 0 0 d", "644 0 0 d/g"])
+        self.assertEqual(lines[3].split()[0], "1000000000")
+        self.assertEqual(lines[4:6], ["d/g", "/nowhere/at/all"])
+        self.assertIn("01:46:40.123456789", lines[6])
+
+    def test_a_session_keeps_what_it_saw_first_and_the_next_sees_the_change(self):
+        self.write({"f": "first"})
+        session = self.open_session("0.9.3")
+        first = ask(session, *self.host(), "id")
+        self.write({"f": "second", "g": ""})
+        self.assertEqual(ask(session, *self.host(), "id"), first)
+        self.assertEqual(ask(session, *self.host(), call("file", path="f"), "contents"), "first")
+        later = self.open_session("0.9.3")
+        self.assertEqual(ask(later, *self.host(), call("file", path="f"), "contents"), "second")
+        self.assertEqual(ask(later, call("directory", id=first), call("file", path="f"), "contents"), "first")
+
+    def test_equal_contents_are_a_hit_for_what_comes_after(self):
+        self.write({"f": "x", "sub/g": "y"})
+        random = [*self.busybox, self.mounted(*self.host()), run("cat", "/proc/sys/kernel/random/uuid"), "stdout"]
+        first = self.ask(*random)
+        later = self.open_session("0.9.3")
+        source = ask(later, *self.host(), "id")
+        again = [*self.busybox, call("withMountedDirectory", path="/d", source=source), *random[3:]]
+        self.assertEqual(ask(later, *again), first)
+        (self.dir / "f").write_text("changed")
+        source = ask(self.open_session("0.9.3"), *self.host(), "id")
+        again = [*self.busybox, call("withMountedDirectory", path="/d", source=source), *random[3:]]
+        self.assertNotEqual(ask(self.session, *again), first)
+
+    def test_a_round_trip_gives_the_same_tree(self):
+        self.write({f"d{n % 17}/f{n}": "x" * n for n in range(500)})
+        (self.dir / "empty").mkdir()
+        target = self.engine.dir / "round-trip"
+        self.ask(*self.host(), call("export", path=str(target)))
+        listing = lambda root: {
+            str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in root.rglob("*")
+        }
+        self.assertEqual(listing(target), listing(self.dir))
+
+    def test_a_file_that_goes_away_after_the_first_look_is_not_missed(self):
+        self.write({"f": "here"})
+        id = self.ask(*self.host(), "id")
+        shutil.rmtree(self.dir)
+        self.assertEqual(self.ask(call("directory", id=id), call("file", path="f"), "contents"), "here")
+
+
+if __name__ == "__main__":
+    case.main()
