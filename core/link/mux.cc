@@ -111,10 +111,9 @@ void Mux::cancel(ChannelId call, std::string_view reason) {
 void Mux::reply(ChannelId call, std::string result) {
   if (!channels_.contains(call)) return;  // cancelled, or the link is dead
   if (result.size() > limits_.message)
-    return fail(
-        call,
-        Error(Code::no_space, "the reply has " + std::to_string(result.size()) +
-                                  " bytes, more than a message may have (" + std::to_string(limits_.message) + ")"));
+    return fail(call, Error(Code::no_space, "the reply has " + std::to_string(result.size()) +
+                                                " bytes, more than a message may have (" +
+                                                std::to_string(limits_.message) + ")"));
   if (outbox_.queued() + result.size() > limits_.queued)
     return fail(call, Error(Code::no_space, "the caller does not read its replies"));
   erase(call);
@@ -132,8 +131,7 @@ void Mux::send_error(ChannelId id, const Error& error, const std::string* detail
   const bool fits = size <= limits_.message / 2 && outbox_.queued() + size <= limits_.queued;
   std::string text = error.what();
   if (text.size() > limits_.message / 4) text.resize(limits_.message / 4);
-  outbox_.push(id, Type::error,
-               encode_error(Error(error.code(), std::move(text)), fits ? details : nullptr));
+  outbox_.push(id, Type::error, encode_error(Error(error.code(), std::move(text)), fits ? details : nullptr));
 }
 
 std::shared_ptr<StreamState> Mux::open(std::string_view method, std::string_view request) {
@@ -318,9 +316,8 @@ void Mux::on_opening(const FrameHeader& h, std::string_view payload, Events& eve
   std::size_t& count = is_stream ? streams_ : calls_;
   const std::size_t limit = is_stream ? limits_.streams : limits_.calls;
   if (count >= limit) {
-    send_error(h.channel,
-               Error(Code::unavailable,
-                     "more than " + std::to_string(limit) + (is_stream ? " streams" : " calls") + " at once"));
+    send_error(h.channel, Error(Code::unavailable, "more than " + std::to_string(limit) +
+                                                       (is_stream ? " streams" : " calls") + " at once"));
     return;
   }
   ++count;
@@ -398,7 +395,8 @@ void Mux::complete(ChannelId id, Channel* channel, Events& events) {
     case Type::call: {
       std::string name = take_method(bytes);
       channel->answering = true;
-      events.push_back({.kind = ChannelEvent::Kind::call, .channel = id, .name = std::move(name), .bytes = std::move(bytes)});
+      events.push_back(
+          {.kind = ChannelEvent::Kind::call, .channel = id, .name = std::move(name), .bytes = std::move(bytes)});
       return;
     }
     case Type::open: {
@@ -424,8 +422,10 @@ void Mux::complete_error(ChannelId id, Channel& channel, std::string bytes, Even
   const auto stream = channel.stream;
   erase(id);
   if (!stream) {
-    events.push_back(
-        {.kind = ChannelEvent::Kind::error, .channel = id, .error = to_exception(std::move(e)), .error_size = bytes.size()});
+    events.push_back({.kind = ChannelEvent::Kind::error,
+                      .channel = id,
+                      .error = to_exception(std::move(e)),
+                      .error_size = bytes.size()});
     return;
   }
   outbox_.drop(id);
@@ -441,7 +441,8 @@ void Mux::on_cancel(ChannelId id, std::string_view reason, Events& events) {
   }
   if (ours(id) || channel->is_stream) violation("a cancel of no call");
   if (!channel->answering) return erase(id);
-  events.push_back({.kind = ChannelEvent::Kind::cancel, .channel = id, .bytes = std::string(reason.substr(0, max_reason))});
+  events.push_back(
+      {.kind = ChannelEvent::Kind::cancel, .channel = id, .bytes = std::string(reason.substr(0, max_reason))});
 }
 
 void Mux::on_stream_frame(const FrameHeader& h, std::string_view payload) {
