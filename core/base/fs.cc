@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace dagger {
@@ -63,21 +64,40 @@ struct CloseDir {
 };
 using DirPtr = std::unique_ptr<DIR, CloseDir>;
 
+// Opens a directory for removal: may be read and changed afterwards, whatever its mode was.
 DirPtr open_dir(int parent, const std::string& name) {
   UniqueFd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return nullptr;
-  DIR* d = ::fdopendir(fd.get());
-  if (d != nullptr) fd.release();
-  return DirPtr(d);
+  if (!fd && errno == EACCES) {
+    const UniqueFd path(::openat(parent, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const std::string self = "/proc/self/fd/" + std::to_string(path.get());
+    if (path && ::chmod(self.c_str(), 0700) == 0) fd.reset(::open(self.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  if (!fd) throw_errno("open " + name);
+  struct stat st{};
+  if (::fstat(fd.get(), &st) == 0 && (st.st_mode & 0700) != 0700 && ::fchmod(fd.get(), 0700) != 0)
+    throw_errno("set the mode of " + name);
+  DirPtr dir(::fdopendir(fd.get()));
+  if (!dir) throw_errno("open " + name);
+  fd.release();
+  return dir;
 }
 
 // The next entry's name, or empty at the end.
 std::string next_name(DIR* d) {
-  while (const dirent* e = ::readdir(d)) {
+  for (;;) {
+    errno = 0;
+    const dirent* e = ::readdir(d);
+    if (e == nullptr && errno != 0) throw_errno("read a directory");
+    if (e == nullptr) return {};
     const std::string_view n = e->d_name;
     if (n != "." && n != "..") return std::string(n);
   }
-  return {};
+}
+
+dev_t device_of(int fd) {
+  struct stat st{};
+  if (::fstat(fd, &st) != 0) throw_errno("look at a directory");
+  return st.st_dev;
 }
 
 bool unlink_or_is_dir(int parent, const std::string& name) {
@@ -193,10 +213,13 @@ void remove_tree_at(int dir, const std::string& name) {
   };
   constexpr std::size_t max_depth = 256;
   std::vector<Level> down;
+  std::optional<dev_t> device;
   const auto enter = [&](int parent, std::string child) {
     auto handle = open_dir(parent, child);
-    if (!handle) throw_errno("open " + child);
-    if (::fchmodat(parent, child.c_str(), 0700, 0) != 0) throw_errno("chmod " + child);
+    const dev_t its = device_of(::dirfd(handle.get()));
+    if (device.value_or(its) != its)
+      throw Error(Code::unavailable, "remove " + child + ": another file system is mounted there; unmount it first");
+    device = its;
     down.push_back({std::move(child), std::move(handle)});
   };
   enter(dir, name);
@@ -219,7 +242,9 @@ void remove_tree_at(int dir, const std::string& name) {
     } else if (unlink_or_is_dir(fd, child)) {
       if (down.size() >= max_depth) {
         const int top = ::dirfd(down.front().handle.get());
-        const std::string up = ".deep-" + std::to_string(moved++);
+        std::string up;
+        do up = ".deep-" + std::to_string(moved++);
+        while (::faccessat(top, up.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0);
         if (::renameat(fd, child.c_str(), top, up.c_str()) != 0) throw_errno("remove " + child);
       } else {
         enter(fd, child);

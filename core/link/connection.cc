@@ -93,11 +93,11 @@ void Connection::close(std::string reason) {
   on_io_thread(&Connection::tick);
 }
 
-void Connection::start(Function<void(std::vector<Event>)> deliver) {
+void Connection::start(Function<void(std::vector<ChannelEvent>)> deliver) {
   const Lock lock(mutex_);
   if (dead_) {
-    std::vector<Event> events;
-    events.push_back({.kind = Event::Kind::closed, .bytes = reason_});
+    std::vector<ChannelEvent> events;
+    events.push_back({.kind = ChannelEvent::Kind::closed, .bytes = reason_});
     deliver(std::move(events));
     return;
   }
@@ -291,8 +291,8 @@ void Connection::begin() {
 
 void Connection::deliver_closed(std::string reason) {
   if (!deliver_) return;
-  std::vector<Event> events;
-  events.push_back({.kind = Event::Kind::closed, .bytes = std::move(reason)});
+  std::vector<ChannelEvent> events;
+  events.push_back({.kind = ChannelEvent::Kind::closed, .bytes = std::move(reason)});
   std::exchange(deliver_, {})(std::move(events));
 }
 
@@ -333,7 +333,7 @@ bool Connection::receive_once() {
   }
   last_received_ = Clock::now();
 
-  std::vector<Event> events;
+  std::vector<ChannelEvent> events;
   std::string broken;
   {
     Lock lock(mutex_);
@@ -344,13 +344,13 @@ bool Connection::receive_once() {
       broken = e.what();
     }
     std::size_t cost = 0;
-    for (const Event& e : events) cost += e.cost();
+    for (const ChannelEvent& e : events) cost += e.cost();
     backlog_ += cost;
     paused_ = backlog_ > max_backlog;
     pump(lock, batch_size);
   }
   const auto goodbye =
-      std::find_if(events.begin(), events.end(), [](const Event& e) { return e.kind == Event::Kind::closed; });
+      std::find_if(events.begin(), events.end(), [](const ChannelEvent& e) { return e.kind == ChannelEvent::Kind::closed; });
   if (goodbye != events.end()) {
     std::string reason = std::move(goodbye->bytes);
     events.erase(goodbye, events.end());

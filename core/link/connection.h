@@ -44,7 +44,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Begins to ping. on_gone runs on the I/O thread when the connection is over. I/O thread, once.
   void attach(Function<void()> on_gone);
   // Begins to receive. deliver runs on the I/O thread, with the last event being `closed`. [thread-safe], once.
-  void start(Function<void(std::vector<Event>)> deliver);
+  void start(Function<void(std::vector<ChannelEvent>)> deliver);
   // Ends at once. I/O thread.
   void abort() { lost("the program ends"); }
   // Delivered events that cost so much have been handled. [thread-safe]
@@ -115,7 +115,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<boost::asio::steady_timer> timer_;
   Clock::time_point last_received_, close_by_;
   bool reading_ = false;
-  Function<void(std::vector<Event>)> deliver_;
+  Function<void(std::vector<ChannelEvent>)> deliver_;
   Function<void()> on_gone_;
 };
 

@@ -67,7 +67,7 @@ std::unique_ptr<Peer> make_peer(Loop& loop, std::shared_ptr<Connection> connecti
 }
 
 void Core::start() {
-  connection_->start([weak = weak_from_this(), &loop = loop_](std::vector<Event> events) {
+  connection_->start([weak = weak_from_this(), &loop = loop_](std::vector<ChannelEvent> events) {
     loop.post([weak, events = std::move(events)]() mutable {
       if (const auto self = weak.lock()) self->on_events(std::move(events));
     });
@@ -132,7 +132,7 @@ Task<void> Core::serve(std::shared_ptr<Core> self, ChannelId id, std::string met
   self->running_.erase(id);
 }
 
-void Core::on_events(std::vector<Event> events) {
+void Core::on_events(std::vector<ChannelEvent> events) {
   for (auto& event : events) inbox_.push_back(std::move(event));
   if (!draining_) drain();
 }
@@ -141,9 +141,9 @@ void Core::drain() {
   draining_ = true;
   std::size_t cost = 0;
   for (int i = 0; i < events_in_a_row && !inbox_.empty(); ++i) {
-    Event event = std::move(inbox_.front());
+    ChannelEvent event = std::move(inbox_.front());
     inbox_.pop_front();
-    if (event.kind != Event::Kind::closed) cost += event.cost();
+    if (event.kind != ChannelEvent::Kind::closed) cost += event.cost();
     on_event(event);
   }
   if (cost > 0) connection_->handled(cost);
@@ -155,39 +155,39 @@ void Core::drain() {
   }
 }
 
-void Core::on_event(Event& event) {
+void Core::on_event(ChannelEvent& event) {
   if (closed_) return;
   switch (event.kind) {
-    case Event::Kind::call: {
+    case ChannelEvent::Kind::call: {
       const CancelToken token = running_[event.channel].token();
       group_.spawn(serve(shared_from_this(), event.channel, std::move(event.name), std::move(event.bytes), token));
       return;
     }
-    case Event::Kind::stream:
+    case ChannelEvent::Kind::stream:
       return on_stream(event);
-    case Event::Kind::notify:
+    case ChannelEvent::Kind::notify:
       if (const auto handler = notify_handlers.find(event.name); handler != notify_handlers.end())
         handler->second(std::move(event.bytes));
       return;
-    case Event::Kind::cancel:
+    case ChannelEvent::Kind::cancel:
       if (const auto found = running_.find(event.channel); found != running_.end()) {
         CancelSource source = found->second;  // the handler may end, and go, inside
         source.request(std::move(event.bytes));
       }
       return;
-    case Event::Kind::reply:
+    case ChannelEvent::Kind::reply:
       if (const auto found = pending_.find(event.channel); found != pending_.end())
         found->second.set(std::move(event.bytes));
       return;
-    case Event::Kind::error:
+    case ChannelEvent::Kind::error:
       if (const auto found = pending_.find(event.channel); found != pending_.end()) found->second.fail(event.error);
       return;
-    case Event::Kind::closed:
+    case ChannelEvent::Kind::closed:
       return end(event.bytes);
   }
 }
 
-void Core::on_stream(Event& event) {
+void Core::on_stream(ChannelEvent& event) {
   auto stream = std::make_shared<LinkStream>(connection_, std::move(event.stream));
   const auto handler = stream_handlers.find(event.name);
   if (handler == stream_handlers.end())

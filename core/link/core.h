@@ -37,10 +37,10 @@ class Core : public std::enable_shared_from_this<Core> {
   struct Pending;
   static Task<void> serve(std::shared_ptr<Core> self, ChannelId id, std::string method, std::string request,
                           CancelToken cancel);
-  void on_events(std::vector<Event> events);
+  void on_events(std::vector<ChannelEvent> events);
   void drain();
-  void on_event(Event& event);
-  void on_stream(Event& event);
+  void on_event(ChannelEvent& event);
+  void on_stream(ChannelEvent& event);
   void cancel_call(ChannelId id, const std::string& reason);
   void end(const std::string& reason);
   void tell_closed();
@@ -50,7 +50,7 @@ class Core : public std::enable_shared_from_this<Core> {
   TaskGroup group_;
   std::unordered_map<ChannelId, OneShot<std::string>> pending_;
   std::unordered_map<ChannelId, CancelSource> running_;
-  std::deque<Event> inbox_;
+  std::deque<ChannelEvent> inbox_;
   bool draining_ = false;
   bool closed_ = false;
   std::string reason_;

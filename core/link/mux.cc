@@ -269,7 +269,7 @@ void Mux::kill(const Error& why) {
   partial_ = calls_ = streams_ = extra_windows_ = 0;
 }
 
-void Mux::receive(std::string_view bytes, std::vector<Event>& events) {
+void Mux::receive(std::string_view bytes, std::vector<ChannelEvent>& events) {
   reader_.feed(bytes, [&](const FrameHeader& h, std::string_view payload) { on_frame(h, payload, events); });
   // Replies stop at the limit by themselves; what is above it are refusals of a flood.
   if (outbox_.queued() > limits_.queued + limits_.queued / 4) violation("it asks and does not read");
@@ -306,7 +306,7 @@ void Mux::on_frame(const FrameHeader& h, std::string_view payload, Events& event
       return;
     case Type::close:
       if (h.channel != 0) violation("a close of a channel");
-      events.push_back({.kind = Event::Kind::closed, .bytes = std::string(payload.substr(0, max_reason))});
+      events.push_back({.kind = ChannelEvent::Kind::closed, .bytes = std::string(payload.substr(0, max_reason))});
       return;
   }
 }
@@ -380,7 +380,7 @@ void Mux::too_large(ChannelId id, Channel* channel, Events& events) {
     return reset(*s, why);
   }
   if (ours(id)) {
-    events.push_back({.kind = Event::Kind::error, .channel = id, .error = std::make_exception_ptr(why)});
+    events.push_back({.kind = ChannelEvent::Kind::error, .channel = id, .error = std::make_exception_ptr(why)});
     return cancel(id, why.message());
   }
   fail(id, why, {});
@@ -393,19 +393,19 @@ void Mux::complete(ChannelId id, Channel* channel, Events& events) {
   std::string bytes = std::exchange(in.bytes, {});
   if (in.type == Type::notify) {
     std::string name = take_method(bytes);
-    events.push_back({.kind = Event::Kind::notify, .name = std::move(name), .bytes = std::move(bytes)});
+    events.push_back({.kind = ChannelEvent::Kind::notify, .name = std::move(name), .bytes = std::move(bytes)});
     return;
   }
   switch (in.type) {
     case Type::call: {
       std::string name = take_method(bytes);
       channel->answering = true;
-      events.push_back({.kind = Event::Kind::call, .channel = id, .name = std::move(name), .bytes = std::move(bytes)});
+      events.push_back({.kind = ChannelEvent::Kind::call, .channel = id, .name = std::move(name), .bytes = std::move(bytes)});
       return;
     }
     case Type::open: {
       std::string name = take_method(bytes);
-      events.push_back({.kind = Event::Kind::stream,
+      events.push_back({.kind = ChannelEvent::Kind::stream,
                         .channel = id,
                         .name = std::move(name),
                         .bytes = std::move(bytes),
@@ -414,7 +414,7 @@ void Mux::complete(ChannelId id, Channel* channel, Events& events) {
     }
     case Type::reply:
       erase(id);
-      events.push_back({.kind = Event::Kind::reply, .channel = id, .bytes = std::move(bytes)});
+      events.push_back({.kind = ChannelEvent::Kind::reply, .channel = id, .bytes = std::move(bytes)});
       return;
     default:
       return complete_error(id, *channel, std::move(bytes), events);
@@ -427,7 +427,7 @@ void Mux::complete_error(ChannelId id, Channel& channel, std::string bytes, Even
   erase(id);
   if (!stream) {
     events.push_back(
-        {.kind = Event::Kind::error, .channel = id, .error = to_exception(std::move(e)), .error_size = bytes.size()});
+        {.kind = ChannelEvent::Kind::error, .channel = id, .error = to_exception(std::move(e)), .error_size = bytes.size()});
     return;
   }
   outbox_.drop(id);
@@ -443,7 +443,7 @@ void Mux::on_cancel(ChannelId id, std::string_view reason, Events& events) {
   }
   if (ours(id) || channel->is_stream) violation("a cancel of no call");
   if (!channel->answering) return erase(id);
-  events.push_back({.kind = Event::Kind::cancel, .channel = id, .bytes = std::string(reason.substr(0, max_reason))});
+  events.push_back({.kind = ChannelEvent::Kind::cancel, .channel = id, .bytes = std::string(reason.substr(0, max_reason))});
 }
 
 void Mux::on_stream_frame(const FrameHeader& h, std::string_view payload) {

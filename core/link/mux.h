@@ -50,7 +50,7 @@ struct StreamState {
 };
 
 // What the control thread gets to know.
-struct Event {
+struct ChannelEvent {
   enum class Kind { call, stream, notify, cancel, reply, error, closed };
   Kind kind{};
   ChannelId channel = 0;
@@ -85,7 +85,7 @@ class Mux {
   std::string read(StreamState& s);  // when something arrived; gives credit
 
   // The wire's side.
-  void receive(std::string_view bytes, std::vector<Event>& events);
+  void receive(std::string_view bytes, std::vector<ChannelEvent>& events);
   void take(Batch& batch, std::size_t limit);
   void ping();
   void close(std::string_view reason);  // after all that is queued
@@ -107,7 +107,7 @@ class Mux {
     std::shared_ptr<StreamState> stream;
   };
   using Channels = std::unordered_map<ChannelId, Channel>;
-  using Events = std::vector<Event>;
+  using Events = std::vector<ChannelEvent>;
 
   void check_size(std::string_view what, std::size_t size) const;
   bool ours(ChannelId id) const noexcept { return id % 2 == next_ % 2; }

@@ -16,6 +16,7 @@ using Problems = std::vector<SettingsProblem>;
 
 constexpr std::size_t max_problems = 20;
 constexpr std::size_t max_matched = 2048;
+constexpr unsigned max_groups = 100;
 constexpr int max_depth = 32;  // of a schema; settings cannot be checked deeper than their schema
 
 constexpr std::array types = {"object", "array", "string", "boolean", "integer", "number", "null"};
@@ -47,8 +48,7 @@ bool has_type(const json& value, const std::string& type) {
 
 bool is_pattern(const std::string& text) {
   try {
-    const std::regex compiled(text, std::regex::ECMAScript);
-    return true;
+    return std::regex(text, std::regex::ECMAScript).mark_count() < max_groups;
   } catch (const std::regex_error&) {
     return false;
   }
@@ -121,10 +121,11 @@ void check_object(const json& schema, const json& value, const std::string& at, 
       problems.push_back({child(at, key), "unknown key \"" + key + "\"" + known_keys_hint(key, std::move(names))});
     }
   }
-  if (const auto r = schema.find("required"); r != schema.end())
+  if (const auto r = schema.find("required"); r != schema.end()) {
     for (const auto& name : *r)
       if (!value.contains(name.get_ref<const std::string&>()))
         problems.push_back({at, "key \"" + name.get<std::string>() + "\" is required"});
+  }
 }
 
 void check_range(const json& schema, double value, const char* low, const char* high, const char* what,

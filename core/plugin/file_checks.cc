@@ -83,7 +83,7 @@ UniqueFd open_trusted(const std::string& file) {
 
 void check_sha256(int fd, const std::string& expected) {
   Sha256 hash;
-  std::array<char, 64 * 1024> buffer;
+  std::array<char, 64UL * 1024> buffer;
   off_t at = 0;
   for (ssize_t n = 0; (n = ::pread(fd, buffer.data(), buffer.size(), at)) != 0; at += n) {
     if (n < 0) throw_errno("cannot be read");

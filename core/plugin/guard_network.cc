@@ -19,10 +19,11 @@ class GuardedAttachment final : public Attachment {
   std::vector<HostEntry> hosts() const override {
     return detail::guarded(label_, "Attachment::hosts", [&] {
       auto hosts = inner_->hosts();
-      for (const auto& h : hosts)  // each becomes a line of /etc/hosts
+      for (const auto& h : hosts) {  // each becomes a line of /etc/hosts
         if (h.name.find_first_of(" \t\n#") != std::string::npos ||
             h.address.find_first_of(" \t\n#") != std::string::npos || h.name.empty() || h.address.empty())
           fault("returned the host entry '" + h.address + " " + h.name + "'");
+      }
       return hosts;
     });
   }

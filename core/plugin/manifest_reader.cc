@@ -19,7 +19,7 @@ constexpr unsigned machine = EM_AARCH64;
 
 // Far beyond what linkers make; keeps a hostile file from costing time.
 constexpr unsigned max_sections = 4096;
-constexpr std::size_t max_schema = 256 * 1024;
+constexpr std::size_t max_schema = 256UL * 1024;
 
 [[noreturn]] void fail(const std::string& why) { throw Error(Code::corrupt_data, why); }
 
@@ -111,10 +111,11 @@ Manifest to_manifest(const dagger_plugin_manifest& plain) {
   m.version = text(plain.version, "version"), m.vendor = text(plain.vendor, "vendor");
   m.abi_tag = text(plain.abi_tag, "ABI tag");
   m.api_major = plain.api_major, m.api_minor = plain.api_minor;
-  if (!name_like(m.kind) || !name_like(m.name))  // both become parts of paths
+  if (!name_like(m.kind) || !name_like(m.name)) {  // both become parts of paths
     fail(
         "has a plugin manifest whose kind or name holds other characters than a-z, 0-9, '-' and '_'; rename the "
         "plugin");
+  }
   return m;
 }
 
@@ -163,15 +164,17 @@ void check_compatible(const Manifest& m, std::string_view kind, std::string_view
   const bool api_fits =
       m.api_major == DAGGER_PLUGIN_API_MAJOR &&
       (DAGGER_PLUGIN_API_MAJOR == 0 ? m.api_minor == DAGGER_PLUGIN_API_MINOR : m.api_minor <= DAGGER_PLUGIN_API_MINOR);
-  if (!api_fits)
+  if (!api_fits) {
     throw Error(Code::unsupported, "is built for plugin API " + version(m.api_major, m.api_minor) +
                                        ", this engine offers " +
                                        version(DAGGER_PLUGIN_API_MAJOR, DAGGER_PLUGIN_API_MINOR) +
                                        "; rebuild the plugin with this engine's headers");
-  if (m.abi_tag != DAGGER_ABI_TAG)
+  }
+  if (m.abi_tag != DAGGER_ABI_TAG) {
     throw Error(Code::unsupported, "is built with ABI '" + m.abi_tag +
                                        "', this engine has '" DAGGER_ABI_TAG
                                        "'; rebuild the plugin with the same standard library and options");
+  }
   if (!kind.empty() && m.kind != kind)
     throw Error(Code::invalid_argument, "is of kind '" + m.kind + "', the configuration names it as a '" +
                                             std::string(kind) + "'; move it to the section of its kind");

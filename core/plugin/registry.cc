@@ -10,6 +10,7 @@ namespace {
 template <class Map>
 std::vector<std::string> names(const Map& map) {
   std::vector<std::string> all;
+  all.reserve(map.size());
   for (const auto& item : map) all.push_back(item.first);
   return all;
 }
@@ -66,25 +67,35 @@ T& Registry::keep(std::unique_ptr<T> plugin) {
   return kept;
 }
 
+// The plugin called label serves name no longer: another one was chosen for it.
+void Registry::lose(const std::string& label, const std::string& name) {
+  for (auto& info : infos_)
+    if (info.manifest.label() == label) std::erase(info.serves, name);
+}
+
 // key: what the configuration calls the list of claims.
 template <class T>
 std::vector<std::string> Registry::claim(Claims<T>& claims, const char* key, T& plugin,
-                                         std::vector<std::string> offered, const PluginChoice& choice,
+                                         const std::vector<std::string>& offered, const PluginChoice& choice,
                                          const std::string& label) {
   const bool chosen = !choice.claims.empty();
-  for (const auto& name : choice.claims)
-    if (!contains(offered, name))
+  for (const auto& name : choice.claims) {
+    if (!contains(offered, name)) {
       throw Error(Code::invalid_argument, label + " does not serve '" + name + "', it serves " + list_text(offered) +
                                               "; correct " + key +
                                               (choice.origin.empty() ? "" : " at " + choice.origin));
+    }
+  }
   std::vector<std::string> served;
   for (const auto& name : chosen ? choice.claims : offered) {
     const auto [at, added] = claims.try_emplace(name, Claim<T>{&plugin, chosen, label});
-    if (!added && at->second.chosen == chosen)
+    if (!added && at->second.chosen == chosen) {
       throw Error(Code::invalid_argument, "both " + at->second.label + " and " + label + " serve '" + name +
                                               "'; choose one of them with " + key + " = [\"" + name +
                                               "\"] in the configuration");
+    }
     if (!added && !chosen) continue;
+    if (!added) lose(at->second.label, name);
     at->second = Claim<T>{&plugin, chosen, label};
     served.push_back(name);
   }

@@ -45,7 +45,7 @@ class Registry {
   Snapshotter& snapshotter() const;
   Executor& executor() const;
   Source& source(std::string_view scheme) const;
-  Network& network(std::string_view network_class) const;
+  Network& network(std::string_view name) const;
   SecretProvider& secret(std::string_view scheme) const;
   const std::vector<CacheStore*>& caches() const noexcept { return caches_; }  // in the configuration's order
 
@@ -66,8 +66,9 @@ class Registry {
   using Claims = std::map<std::string, Claim<T>, std::less<>>;
 
   template <class T>
-  std::vector<std::string> claim(Claims<T>& claims, const char* key, T& plugin, std::vector<std::string> offered,
+  std::vector<std::string> claim(Claims<T>& claims, const char* key, T& plugin, const std::vector<std::string>& offered,
                                  const PluginChoice& choice, const std::string& label);
+  void lose(const std::string& label, const std::string& name);
   template <class T>
   T& keep(std::unique_ptr<T> plugin);
   std::unique_ptr<HostServices> make_host(const Manifest& manifest);

@@ -61,8 +61,9 @@ Task<std::vector<link::Entry>> Runner::glob(dag::Ref tree, std::string path, std
   co_return cbor::unpack<link::Entries>(reply).entries;
 }
 
-Task<std::string> Runner::tree_digest(dag::Ref tree, std::string path, CancelToken cancel) {
-  co_return co_await ask_path(link::method::tree_digest, at(tree, std::move(path)), std::move(cancel));
+Task<std::string> Runner::tree_digest(dag::Ref tree, CancelToken cancel) {
+  const auto reply = co_await ask_path(link::method::tree_digest, at(tree, "/"), std::move(cancel));
+  co_return cbor::unpack<link::Name>(reply).name;
 }
 
 Task<std::string> Runner::read_file(dag::Ref tree, std::string path, std::size_t limit, CancelToken cancel) {

@@ -28,7 +28,7 @@ class Runner {
   Task<link::Stat> stat(dag::Ref tree, std::string path, CancelToken cancel);
   Task<std::vector<link::Entry>> entries(dag::Ref tree, std::string path, CancelToken cancel);
   Task<std::vector<link::Entry>> glob(dag::Ref tree, std::string path, std::string pattern, CancelToken cancel);
-  Task<std::string> tree_digest(dag::Ref tree, std::string path, CancelToken cancel);
+  Task<std::string> tree_digest(dag::Ref tree, CancelToken cancel);
   Task<std::string> read_file(dag::Ref tree, std::string path, std::size_t limit, CancelToken cancel);
   // Hands the tar of what lies at path to consume, on the pool.
   Task<void> export_tree(dag::Ref tree, std::string path, Function<void(link::Stream&)> consume, CancelToken cancel);

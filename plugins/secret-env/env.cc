@@ -8,17 +8,22 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include "dagger/plugin/export.h"
 #include "dagger/plugin/secret_provider.h"
 
 namespace {
 
-using namespace dagger;
-using namespace dagger::plugin;
+using dagger::Code;
+using dagger::Error;
+using dagger::UniqueFd;
+using dagger::plugin::Host;
+using dagger::plugin::SecretContext;
+using dagger::plugin::SecretProvider;
 
 [[noreturn]] void fail_errno(const char* what) {
-  throw Error(Code::internal, std::string(what) + ": " + std::strerror(errno));
+  throw Error(Code::internal, std::string(what) + ": " + std::generic_category().message(errno));
 }
 
 // A memfd that nobody can change any more, positioned at 0.

@@ -206,6 +206,7 @@ TEST_F(Zoo, RefusesASecondPluginForOneSchemeUnlessTheConfigurationChooses) {
   auto chosen = choice("foreign_exceptions", zoo("foreign_exceptions"));
   chosen.claims = {"zoo"};
   registry_.load("source", chosen);
+  EXPECT_TRUE(registry_.list().at(0).serves.empty());
   Sink sink;
   EXPECT_THROW(registry_.source("zoo").pin({"zoo", "x", {}, ""}, std::nullopt, sink, context_), Error);
 }

@@ -243,10 +243,11 @@ class Reader {
     };
     from_env("DAGGER_STATE_DIR", "state_dir", config_.state_dir);
     from_env(token_variable, "listen.token", config_.listen.token);
-    if (config_.state_dir.empty() || config_.state_dir[0] != '/')
+    if (config_.state_dir.empty() || config_.state_dir[0] != '/') {
       throw Error(Code::invalid_argument, config_.origins["state_dir"] +
                                               ": the state directory must be an absolute path, found \"" +
                                               config_.state_dir + "\"");
+    }
   }
 
   TomlTable root_;

@@ -105,8 +105,9 @@ Task<Value> sync(ResolveCall call) {
 }
 
 Task<Value> digest(ResolveCall call) {
-  const auto& place = self<Directory>(call);
-  co_return co_await services_of(call).runner.tree_digest(place.tree, place.path, cancel_of(call));
+  auto& runner = services_of(call).runner;
+  const auto tree = tree_of(runner, self<Directory>(call));
+  co_return co_await runner.tree_digest(tree, cancel_of(call));
 }
 
 Task<Value> export_to_client(ResolveCall call) {

@@ -29,8 +29,9 @@ Task<Value> sync(ResolveCall call) {
 }
 
 Task<Value> digest(ResolveCall call) {
-  const auto& file = self<File>(call);
-  co_return co_await services_of(call).runner.tree_digest(file.tree, file.path, cancel_of(call));
+  auto& runner = services_of(call).runner;
+  const auto file = alone(runner, self<File>(call), base_name(self<File>(call).path));
+  co_return co_await runner.tree_digest(file.tree, cancel_of(call));
 }
 
 Task<Value> export_to_client(ResolveCall call) {

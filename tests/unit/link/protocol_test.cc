@@ -103,8 +103,8 @@ TEST(Outbox, ForgetsACallThatWasNotSent) {
 struct Pair {
   explicit Pair(Limits limits = {}) : a(true, limits), b(false, limits) {}
   // Moves everything one way.
-  static std::vector<Event> move(Mux& from, Mux& to) {
-    std::vector<Event> events;
+  static std::vector<ChannelEvent> move(Mux& from, Mux& to) {
+    std::vector<ChannelEvent> events;
     for (;;) {
       Batch batch;
       from.take(batch, 1 << 20);
@@ -118,7 +118,7 @@ struct Pair {
 
 void expect_violation(const std::string& bytes) {
   Mux mux(false);
-  std::vector<Event> events;
+  std::vector<ChannelEvent> events;
   EXPECT_THROW(mux.receive(bytes, events), Error);
 }
 
@@ -163,7 +163,7 @@ TEST(Protocol, RefusesMoreCallsThanTheLimitOneByOne) {
   EXPECT_EQ(Pair::move(p.a, p.b).size(), 3U);
   const auto answers = Pair::move(p.b, p.a);
   ASSERT_EQ(answers.size(), 2U);
-  for (const auto& e : answers) EXPECT_EQ(e.kind, Event::Kind::error);
+  for (const auto& e : answers) EXPECT_EQ(e.kind, ChannelEvent::Kind::error);
   p.b.reply(1, "done");
   Pair::move(p.b, p.a);
   p.a.call("m", "");
@@ -182,7 +182,7 @@ TEST(Protocol, RefusesAMessageBeyondTheLimitAndGoesOn) {
   EXPECT_EQ(events[0].bytes, "fine");
   const auto answers = Pair::move(receiver, sender);
   ASSERT_EQ(answers.size(), 1U);
-  EXPECT_EQ(answers[0].kind, Event::Kind::error);
+  EXPECT_EQ(answers[0].kind, ChannelEvent::Kind::error);
   EXPECT_EQ(answers[0].channel, 1U);
 }
 
@@ -190,7 +190,7 @@ TEST(Protocol, BoundsAllMessagesThatAreIncomplete) {
   Limits limits;
   limits.partial = 1000;
   Mux mux(false, limits);
-  std::vector<Event> events;
+  std::vector<ChannelEvent> events;
   for (ChannelId id = 1; id < 41; id += 2)
     mux.receive(frame(Type::call, id, "\x01m" + std::string(98, 'x'), true), events);
   Batch batch;
@@ -203,7 +203,7 @@ TEST(Protocol, ClosesALinkThatAsksAndDoesNotRead) {
   limits.calls = 0;
   limits.queued = 10'000;
   Mux mux(false, limits);
-  std::vector<Event> events;
+  std::vector<ChannelEvent> events;
   EXPECT_THROW(for (ChannelId id = 1; id < 1000; id += 2) mux.receive(frame(Type::call, id, "\x01m"), events), Error);
 }
 
@@ -216,7 +216,7 @@ TEST(Protocol, TurnsARepliesBacklogIntoAnError) {
   p.b.reply(id, std::string(2000, 'r'));
   const auto events = Pair::move(p.b, p.a);
   ASSERT_EQ(events.size(), 1U);
-  EXPECT_EQ(events[0].kind, Event::Kind::error);
+  EXPECT_EQ(events[0].kind, ChannelEvent::Kind::error);
 }
 
 TEST(Protocol, GrowsAWindowOnlyForAReaderThatKeepsUp) {
@@ -241,7 +241,7 @@ TEST(Protocol, GrowsAWindowOnlyForAReaderThatKeepsUp) {
 
 TEST(Protocol, JoinsTinyPiecesOfAStream) {
   Mux mux(false);
-  std::vector<Event> events;
+  std::vector<ChannelEvent> events;
   mux.receive(frame(Type::open, 1, "\x01m"), events);
   for (int i = 0; i < 1000; ++i) mux.receive(frame(Type::data, 1, "x"), events);
   EXPECT_EQ(events[0].stream->in.size(), 1U);
@@ -253,8 +253,8 @@ TEST(Protocol, SaysGoodbyeAfterEverythingElse) {
   p.a.close("");
   const auto events = Pair::move(p.a, p.b);
   ASSERT_EQ(events.size(), 2U);
-  EXPECT_EQ(events[0].kind, Event::Kind::notify);
-  EXPECT_EQ(events[1].kind, Event::Kind::closed);
+  EXPECT_EQ(events[0].kind, ChannelEvent::Kind::notify);
+  EXPECT_EQ(events[1].kind, ChannelEvent::Kind::closed);
 }
 
 // ---- the handshake

@@ -3,6 +3,7 @@
 // The manifest is plain bytes without relocations in its own ELF section, so that the host reads it from the
 // FILE before dlopen() runs any code of the plugin. The host refuses a plugin whose magic, size, API version,
 // ABI tag or kind does not fit, and says which.
+/* NOLINTBEGIN(modernize-use-using,readability-identifier-naming): C as well */
 #ifndef DAGGER_PLUGIN_ABI_H
 #define DAGGER_PLUGIN_ABI_H
 #include <stddef.h>
@@ -78,3 +79,4 @@ typedef int dagger_plugin_create_fn(void* host, const char* config_json, void** 
 #define DAGGER_ABI_TAG DAGGER_TAG_ARCH "-itanium-" DAGGER_TAG_LIB DAGGER_TAG_DEBUG DAGGER_TAG_SAN
 #endif
 #endif
+/* NOLINTEND(modernize-use-using,readability-identifier-naming) */

@@ -1,0 +1,97 @@
+// dagger run CMD...: a command with a session around it.
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/commands/with_session.h"
+#include "core/base/fs.h"
+
+namespace dagger::cli {
+namespace {
+
+constexpr int exit_interrupted = 2;
+
+struct Options {
+  std::vector<std::string> command;
+  double cleanup_seconds = 10;
+  bool focus = false;
+};
+
+std::string find_command(const std::string& name) {
+  const char* path = ::getenv("PATH");
+  auto found = find_program(name, path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path);
+  if (found.empty()) throw Error(Code::not_found, "command \"" + name + "\" not found in PATH");
+  return found;
+}
+
+std::vector<std::string> environment(const SessionContext& context) {
+  std::vector<std::string> env;
+  for (const auto& [name, value] : process_environment())
+    if (name != "DAGGER_SESSION_PORT" && name != "DAGGER_SESSION_TOKEN") env.push_back(name + "=" + value);
+  env.push_back("DAGGER_SESSION_PORT=" + std::to_string(context.port));
+  env.push_back("DAGGER_SESSION_TOKEN=" + context.token);
+  return env;
+}
+
+Task<int> run_command(SessionContext& context, void* argument) {
+  const auto& options = *static_cast<const Options*>(argument);
+  SpawnRequest request;
+  request.argv = options.command;
+  request.argv[0] = find_command(options.command[0]);
+  request.env = environment(context);
+  for (const int fd : {0, 1, 2}) request.stdio[fd] = fd;
+  char cwd[4096];
+  if (::getcwd(cwd, sizeof cwd) == nullptr) throw_errno("find the current directory");
+  request.cwd = cwd;
+  auto child = context.spawner.spawn(request);
+
+  OneShot<Unit> ended(context.loop);
+  const auto watch = context.loop.when_readable(child.fd(), [ended] { ended.set({}); });
+  const auto grace = std::chrono::milliseconds(static_cast<long>(options.cleanup_seconds * 1000));
+  Loop::Handle kill;
+  context.on_signal = [&](const Signal& got) {
+    if (!got.from_terminal) child.signal(got.number);
+    if (!kill.active()) kill = context.loop.after(grace, [&child] { child.signal(SIGKILL); });
+  };
+  co_await ended;
+  context.on_signal = {};
+  const auto status = child.wait();
+  co_return status.exited ? status.code : 128 + status.code;
+}
+
+double seconds_of(const std::string& text) {
+  std::size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  const auto unit = text.substr(used);
+  const double factor = unit.empty() || unit == "s" ? 1 : unit == "ms" ? 0.001 : unit == "m" ? 60 : 0;
+  if (used == 0 || value < 0 || factor == 0)
+    throw Error(Code::invalid_argument, "--cleanup-timeout " + text + ": write a time like 10s, 500ms or 2m");
+  return value * factor;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Globals& globals) {
+  auto* command = app.add_subcommand("run", "Run a command with a session: dagger run node build.mjs");
+  auto options = std::make_shared<Options>();
+  auto timeout = std::make_shared<std::string>("10s");
+  command->add_option("--cleanup-timeout", *timeout, "How long the command may take to end after a signal");
+  command->add_flag("--focus", options->focus, "Accepted for older scripts");
+  command->fallthrough(false);  // what follows belongs to the command, flags too
+  command->prefix_command();
+  command->callback([command, options, timeout, &globals] {
+    options->command = command->remaining();
+    if (!options->command.empty() && options->command[0] == "--") options->command.erase(options->command.begin());
+    if (options->command.empty()) throw CLI::RequiredError("a command to run");
+    options->cleanup_seconds = seconds_of(*timeout);
+    globals.exit_code = with_session(globals, {}, exit_interrupted, run_command, options.get());
+  });
+}
+
+}  // namespace dagger::cli

@@ -1,0 +1,251 @@
+"""`dagger runner`, and how sessions find or start one."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from api_case import ask, call, run
+from support import case, processes
+from support.engine import EngineError
+
+RUNNER_HOST, TOKEN = "_EXPERIMENTAL_DAGGER_RUNNER_HOST", "_EXPERIMENTAL_DAGGER_RUNNER_TOKEN"
+RANDOM = run("cat", "/proc/sys/kernel/random/uuid")
+PLATFORM = '{"defaultPlatform": "linux/amd64"}\n'
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Connections(case.EngineTest):
+    def platform(self, **env):
+        return self.engine.run(["/usr/bin/python3", _client(), "{defaultPlatform}"], env=env)
+
+    def test_over_a_unix_socket(self):
+        runner = self.engine.start_runner()
+        self.assertEqual(self.platform().stdout, PLATFORM)
+        self.assertEqual([process.pid for process in self.engine.runners()], [runner.pid])
+        runner.terminate()
+        self.assertEqual(runner.wait(10), 0)
+        result = self.platform()
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("test-runner.sock", result.stderr)
+        self.assertEqual(self.engine.runners(), [], "a named runner that is away is not replaced by another")
+
+    def test_the_socket_is_for_its_owner_alone(self):
+        self.engine.start_runner()
+        self.assertEqual((self.engine.runtime_dir / "test-runner.sock").stat().st_mode & 0o777, 0o600)
+
+    def test_over_tcp_with_a_token(self):
+        host = f"tcp://127.0.0.1:{free_port()}"
+        self.engine.start_runner(host=host, env={TOKEN: "a-long-shared-token"})
+        self.assertEqual(self.platform(**{TOKEN: "a-long-shared-token"}).stdout, PLATFORM)
+        for env in {TOKEN: "another-token"}, {}:
+            result = self.platform(**env)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn("token", result.stderr)
+            self.assertNotIn("a-long-shared-token", result.stderr)
+
+    def test_tcp_without_a_token_is_refused_but_on_loopback_by_choice(self):
+        host = f"tcp://127.0.0.1:{free_port()}"
+        with self.assertRaisesRegex(EngineError, "token"):
+            self.engine.start_runner(host=host)
+        self.engine.configure("[listen]\nallow_loopback_without_token = true\n")
+        self.engine.start_runner(host=host)
+        self.assertEqual(self.platform().stdout, PLATFORM)
+
+    def test_the_configuration_can_name_the_runner(self):
+        self.engine.start_runner()
+        self.engine.configure(f'runner_host = "unix://{self.engine.runtime_dir}/test-runner.sock"\n')
+        self.assertEqual(self.platform(**{RUNNER_HOST: None}).stdout, PLATFORM)
+        self.assertEqual(len(self.engine.runners()), 1)
+
+    def test_an_address_that_is_none_is_an_error(self):
+        for host in "nonsense", "ftp://x", "unix://relative", "tcp://no-port":
+            result = self.platform(**{RUNNER_HOST: host})
+            self.assertNotEqual(result.returncode, 0, host)
+            self.assertIn(host, result.stderr)
+
+    def test_malformed_input_is_no_harm(self):
+        port = free_port()
+        self.engine.start_runner(host=f"tcp://127.0.0.1:{port}", env={TOKEN: "t" * 20})
+        for noise in b"", b"\0" * 10_000, b"GET / HTTP/1.1\r\n\r\n", os.urandom(100_000), b"\xff\xff\xff\xff" * 1000:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                try:
+                    connection.sendall(noise)
+                except OSError:
+                    pass
+        self.assertEqual(self.platform(**{TOKEN: "t" * 20}).stdout, PLATFORM)
+
+    def test_a_runner_that_goes_away_is_noticed(self):
+        runner = self.engine.start_runner()
+        session = self.engine.session()
+        failed = []
+
+        def wait():
+            try:
+                ask(session, "container", call("from", address=self.image), run("sleep", "64"), "stdout")
+            except Exception as error:  # noqa: BLE001 - looked at below
+                failed.append(str(error))
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        processes.eventually(lambda: [p for p in self.engine.processes() if p.command[-2:] == ("sleep", "64")], 20, "the step")
+        runner.kill()
+        thread.join(6)
+        self.assertTrue(failed and "runner" in failed[0], failed)
+        session.close()
+
+
+class OnDemand(case.EngineTest):
+    def test_two_sessions_that_start_at_once_share_one_runner(self):
+        sessions = []
+        threads = [threading.Thread(target=lambda: sessions.append(self.engine.session())) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(sessions), 6)
+        self.assertEqual(len(self.engine.runners()), 1)
+        steps = ["container", call("from", address=self.image), RANDOM, "stdout"]
+        self.assertEqual(len({ask(session, *steps) for session in sessions}), 1)
+        for session in sessions:
+            session.close()
+
+    def test_it_is_a_daemon_of_its_own(self):
+        with self.engine.session():
+            (runner,) = self.engine.runners()
+            self.assertEqual(os.readlink(f"/proc/{runner.pid}/cwd"), "/")
+            self.assertEqual(os.getsid(runner.pid), runner.pid)
+            streams = {os.readlink(f"/proc/{runner.pid}/fd/{fd}") for fd in (0, 1, 2)}
+            self.assertFalse({name for name in streams if name.startswith("pipe:")}, streams)
+        self.assertEqual([process.pid for process in self.engine.runners()], [runner.pid], "it stays for the next")
+
+    def test_it_ends_when_idle(self):
+        self.engine.configure('[runner]\nidle_timeout = "1s"\n')
+        with self.engine.session() as session:
+            session.query("{defaultPlatform}")
+            self.assertTrue(self.engine.runners())
+        processes.eventually(lambda: not self.engine.runners(), 5, "the runner to end")
+        self.engine.check_nothing_is_left()
+        with self.engine.session() as session:
+            session.query("{defaultPlatform}")
+
+    def test_a_killed_one_is_replaced(self):
+        with self.engine.session() as session:
+            session.query("{defaultPlatform}")
+        self.engine.kill_runners()
+        processes.eventually(lambda: not self.engine.runners(), 2, "the runner to end")
+        with self.engine.session() as session:
+            session.query("{defaultPlatform}")
+
+    def test_a_directory_of_somebody_else_is_not_trusted(self):
+        os.chown(self.engine.runtime_dir, 1234, 1234)
+        result = self.engine.run(["true"])
+        self.assertFalse([entry for entry in self.engine.runtime_dir.iterdir()])
+        os.chown(self.engine.runtime_dir, 0, 0)
+        if result.returncode:  # refused is fine too, where the name is said
+            self.assertIn(str(self.engine.runtime_dir), result.stderr)
+
+
+class BadStarts(case.EngineTest):
+    def runner(self, *args, **more):
+        process, output = self.engine.start("runner", *args, **more)
+        return process.wait(15), output.read_text()
+
+    def test_a_second_runner_on_one_state_directory(self):
+        first = self.engine.start_runner()
+        status, text = self.runner("--listen", f"unix://{self.engine.runtime_dir}/second.sock")
+        self.assertNotEqual(status, 0)
+        self.assertIn(str(self.engine.state_dir), text)
+        self.assertIsNone(first.poll())
+
+    def test_a_port_that_is_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            host = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+            status, text = self.runner("--listen", host, env={TOKEN: "t" * 20})
+        self.assertNotEqual(status, 0)
+        self.assertIn("in use", text)
+        self.assertIn(str(taken.getsockname()[1]) if taken.fileno() >= 0 else host.rpartition(":")[2], text)
+
+    def test_a_socket_that_a_killed_runner_left_is_replaced(self):
+        runner = self.engine.start_runner()
+        runner.kill()
+        runner.wait()
+        self.engine.start_runner()
+        self.engine.run(["true"])
+
+    def test_a_socket_that_another_runner_serves_is_not_taken_away(self):
+        self.engine.start_runner()
+        other = self.new_engine()
+        process, output = other.start("runner", "--listen", f"unix://{self.engine.runtime_dir}/test-runner.sock")
+        self.assertNotEqual(process.wait(15), 0)
+        self.assertIn("test-runner.sock", output.read_text())
+        self.assertEqual(self.engine.run(["true"]).returncode, 0)
+
+    def test_without_root_there_is_one_error_and_nothing_is_made(self):
+        self.engine.dir.chmod(0o755)
+        home = self.engine.dir / "home"
+        home.mkdir()
+        os.chown(home, 65534, 65534)
+        os.chown(self.engine.runtime_dir, 65534, 65534)
+        env = self.engine.env({"HOME": str(home), "DAGGER_STATE_DIR": str(home / "state"), "XDG_CACHE_HOME": None})
+        for command in ["runner", "--listen", f"unix://{home}/sock"], ["run", "true"]:
+            result = subprocess.run(
+                [self.engine.program, *command], env=env, cwd="/", user=65534, group=65534, extra_groups=[],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+            )  # fmt: skip
+            self.assertNotEqual(result.returncode, 0)
+            self.assertEqual(result.stdout, "")
+            self.assertIn("root", result.stderr)
+            self.assertEqual(len([line for line in result.stderr.splitlines() if "root" in line]), 1, result.stderr)
+            self.assertEqual(list(home.iterdir()), [], command)
+            self.assertEqual(list(self.engine.runtime_dir.iterdir()), [], command)
+
+    def test_a_state_directory_of_a_newer_version(self):
+        self.engine.start_runner().terminate()
+        self.engine._extra_env.pop(RUNNER_HOST)
+        processes.eventually(lambda: not self.engine.runners(), 10, "the runner to end")
+        version = next((path for path in self.engine.state_dir.rglob("*version*") if path.is_file()), None)
+        self.assertIsNotNone(version, "the state directory says its version")
+        version.write_text("999999\n")
+        status, text = self.runner("--listen", f"unix://{self.engine.runtime_dir}/x.sock")
+        self.assertNotEqual(status, 0)
+        self.assertIn(str(self.engine.state_dir), text)
+
+    def test_it_ends_with_0_on_sigterm_also_while_a_step_runs(self):
+        runner = self.engine.start_runner()
+        session = self.engine.session()
+        thread = threading.Thread(target=_ignore, args=(session, self.image, "65"))
+        thread.start()
+        processes.eventually(lambda: [p for p in self.engine.processes() if p.command[-2:] == ("sleep", "65")], 20, "the step")
+        started = time.monotonic()
+        runner.send_signal(signal.SIGTERM)
+        self.assertEqual(runner.wait(15), 0)
+        self.assertLess(time.monotonic() - started, 5)
+        thread.join(5)
+        session.close()
+
+
+def _ignore(session, image, seconds):
+    try:
+        ask(session, "container", call("from", address=image), run("sleep", seconds), "stdout")
+    except Exception:  # noqa: BLE001 - the runner goes away below it
+        pass
+
+
+def _client() -> str:
+    from support import graphql
+
+    return graphql.__file__
+
+
+if __name__ == "__main__":
+    case.main()
