@@ -69,7 +69,7 @@ void Connection::reply(ChannelId call, std::string result) {
   pump(lock, inline_budget);
 }
 
-void Connection::fail(ChannelId call, const Error& error, std::string_view details) {
+void Connection::fail(ChannelId call, const Error& error, const std::string* details) {
   Lock lock(mutex_);
   mux_.fail(call, error, details);
   pump(lock, inline_budget);
@@ -349,8 +349,8 @@ bool Connection::receive_once() {
     paused_ = backlog_ > max_backlog;
     pump(lock, batch_size);
   }
-  const auto goodbye =
-      std::find_if(events.begin(), events.end(), [](const ChannelEvent& e) { return e.kind == ChannelEvent::Kind::closed; });
+  const auto goodbye = std::find_if(events.begin(), events.end(),
+                                    [](const ChannelEvent& e) { return e.kind == ChannelEvent::Kind::closed; });
   if (goodbye != events.end()) {
     std::string reason = std::move(goodbye->bytes);
     events.erase(goodbye, events.end());

@@ -47,7 +47,7 @@ void talk(bool initiator, std::string_view input, std::size_t piece) {
       mux.receive(part, events);
       for (const auto& e : events) {
         if (e.kind == ChannelEvent::Kind::call) mux.reply(e.channel, e.bytes);
-        if (e.kind == ChannelEvent::Kind::cancel) mux.fail(e.channel, Error(Code::cancelled, e.bytes), {});
+        if (e.kind == ChannelEvent::Kind::cancel) mux.fail(e.channel, Error(Code::cancelled, e.bytes));
         if (!e.stream) continue;
         while (!e.stream->in.empty()) mux.read(*e.stream);
         if (e.bytes.size() % 2 != 0) mux.drop(*e.stream);
