@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <chrono>
 #include <cstring>
 #include <future>
 #include <unordered_map>
@@ -142,12 +141,20 @@ Task<void> Service::add_ops(std::vector<dag::Op> ops) {
   }
 }
 
+// An op of one call may refer to ops of the calls before it, so they are added in the order in which they came.
 Task<link::Empty> Service::put_ops(link::PutOps request, CancelToken) {
+  struct Turn {
+    OneShot<Unit> over;
+    ~Turn() { over.set({}); }
+  };
+  const Turn turn{OneShot<Unit>(loop_)};
+  const auto before = std::exchange(last_put_, turn.over);
   auto ops = co_await on_pool(loop_, solver_.io(), [&] {
     std::vector<dag::Op> decoded;
     for (const auto& encoded : request.ops) decoded.push_back(dag::decode(encoded));
     return decoded;
   });
+  if (before) co_await *before;
   co_await add_ops(std::move(ops));
   co_return {};
 }
