@@ -73,12 +73,13 @@ Task<graphql::Response> Endpoint::execute(GraphqlRequest request, CancelToken ca
   }
   if (!prepared) co_return refused;
   cancel.throw_if_cancelled();
-  co_return co_await run(std::move(prepared), std::move(request), std::move(cancel));
+  co_return co_await run(std::move(prepared), std::move(request), choice.version, std::move(cancel));
 }
 
 Task<graphql::Response> Endpoint::run(std::shared_ptr<const graphql::Prepared> prepared, GraphqlRequest request,
-                                      CancelToken cancel) {
+                                      std::optional<graphql::Version> version, CancelToken cancel) {
   const auto context = std::make_shared<Request>(services_, tasks_);
+  context->version = version;
   OneShot<graphql::Response> answered(services_.loop);
   graphql::ExecuteOptions options;
   options.operation_name = request.operation_name;
@@ -95,8 +96,8 @@ Task<graphql::Response> Endpoint::run(std::shared_ptr<const graphql::Prepared> p
                                 [answered](graphql::Response response) { answered.set(std::move(response)); });
   auto response = co_await answered;
   context->cancel.request("the request has its answer");  // resolvers whose answers go nowhere
-  if (const auto version = graphql::Version::parse(context->claimed_version))
-    if (claimed_.size() < max_claims) claimed_[request.user_agent] = *version;
+  if (const auto claimed = graphql::Version::parse(context->claimed_version))
+    if (claimed_.size() < max_claims) claimed_[request.user_agent] = *claimed;
   co_return response;
 }
 

@@ -37,7 +37,7 @@ class Endpoint {
   Choice version_for(const GraphqlRequest& request) const;
   std::shared_ptr<const graphql::Prepared> prepare(const std::string& text, const Choice& choice);
   Task<graphql::Response> run(std::shared_ptr<const graphql::Prepared> prepared, GraphqlRequest request,
-                              CancelToken cancel);
+                              std::optional<graphql::Version> version, CancelToken cancel);
 
   Services& services_;
   Pool& pool_;

@@ -1,8 +1,10 @@
 // core/session/services.h — what resolvers work with: one of each per session, and one Request per GraphQL request.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "core/graphql/version.h"
 #include "core/session/host/host_files.h"
 #include "core/session/id_store.h"
 #include "core/session/pins.h"
@@ -44,6 +46,9 @@ struct Request {
   Services& services;
   TaskGroup& tasks;
   CancelSource cancel;
+  // The client's own, where known. ResolveCall::version() is only the start of the range of versions with the same
+  // schema.
+  std::optional<graphql::Version> version;
   std::string claimed_version;  // what the client said about itself by checkVersionCompatibility
 };
 

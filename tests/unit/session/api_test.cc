@@ -147,8 +147,10 @@ TEST_F(Api, SaysWhatSourceIsMissing) {
 }
 
 TEST_F(Api, AnIdIsValidInAnotherSession) {
-  const auto id = data(R"({container(platform:"linux/arm64"){withEnvVariable(name:"A",value:"b"){id}}})")["container"]
-                      ["withEnvVariable"]["id"].get<std::string>();
+  const auto id =
+      data(R"({container(platform:"linux/arm64"){withEnvVariable(name:"A",value:"b"){id}}})")["container"]
+                                                                                             ["withEnvVariable"]["id"]
+                                                                                                 .get<std::string>();
   EXPECT_TRUE(id.starts_with("container-")) << id;
   end_session();
   new_session();
@@ -197,7 +199,8 @@ TEST_F(Api, ExpandsVariablesOnRequest) {
 
 TEST_F(Api, TheReferenceOfAChangedImageIsAnError) {
   const auto answer =
-      data(R"({container{from(address:"alpine:3"){imageRef withLabel(name:"a",value:"b"){imageRef}}}})")["container"]["from"];
+      data(R"({container{from(address:"alpine:3"){imageRef withLabel(name:"a",value:"b"){imageRef}}}})")["container"]
+                                                                                                        ["from"];
   EXPECT_EQ(answer["imageRef"], "docker.io/library/alpine:3@sha256:aa");
   EXPECT_EQ(answer["withLabel"]["imageRef"], answer["imageRef"]);
   EXPECT_NE(error(R"({container{from(address:"alpine:3"){withExec(args:["x"]){imageRef}}}})").find("is changed"),
