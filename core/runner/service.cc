@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <chrono>
 #include <cstring>
 #include <future>
 #include <unordered_map>
@@ -153,7 +155,24 @@ Task<link::Empty> Service::put_ops(link::PutOps request, CancelToken) {
 Task<link::PinReply> Service::pin(link::PinRequest request, CancelToken cancel) {
   plugin::SourceRef ref{std::move(request.scheme), std::move(request.location), std::move(request.attributes),
                         std::move(request.platform)};
-  co_return to_reply(co_await solver_.pin(*this, std::move(ref), std::move(cancel)));
+  const auto shown = (ref.scheme == "oci" ? "resolve image config for " : "resolve " + ref.scheme + ":") + ref.location;
+  link::Event e;
+  e.op = Digest::of(shown + ref.platform);
+  e.name = shown;
+  event(e);
+  e.kind = link::EventKind::finished;
+  std::exception_ptr error;
+  link::PinReply reply;
+  try {
+    reply = to_reply(co_await solver_.pin(*this, std::move(ref), std::move(cancel)));
+  } catch (const Error& failed) {
+    error = std::current_exception();
+    e.outcome = failed.code() == Code::cancelled ? link::Outcome::cancelled : link::Outcome::failed;
+    e.text = failed.what();
+  }
+  event(e);
+  if (error) std::rethrow_exception(error);
+  co_return reply;
 }
 
 Task<link::SolveReply> Service::solve(link::Target target, CancelToken cancel) {
@@ -418,6 +437,9 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 void Service::event(const link::Event& event) {
   if (closed_ || (pending_.events.size() >= max_pending_events && event.kind == link::EventKind::log)) return;
   pending_.events.push_back(event);
+  pending_.events.back().time_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
   if (std::exchange(flushing_, true)) return;
   loop_.post([weak = weak_from_this()] {
     const auto self = weak.lock();
