@@ -17,8 +17,7 @@ std::string base64(std::string_view bytes) {
     unsigned group = 0;
     for (std::size_t j = i; j < i + 3; ++j)
       group = group << 8 | (j < bytes.size() ? static_cast<unsigned char>(bytes[j]) : 0U);
-    for (std::size_t j = 0; j < 4; ++j)
-      out += i + j <= bytes.size() ? alphabet[group >> (18 - 6 * j) & 63] : '=';
+    for (std::size_t j = 0; j < 4; ++j) out += i + j <= bytes.size() ? alphabet[group >> (18 - 6 * j) & 63] : '=';
   }
   return out;
 }
@@ -56,9 +55,10 @@ std::string read_answer(int fd, const CancelToken& cancel) {
 std::string post_query(std::uint16_t port, const std::string& token, const std::string& json,
                        const CancelToken& cancel) {
   const auto fd = connect_to(port);
-  write_all(fd.get(), "POST /query HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                      "User-Agent: dagger-query\r\nAuthorization: Basic " +
-                          base64(token + ":") + "\r\nContent-Length: " + std::to_string(json.size()) + "\r\n\r\n" + json);
+  write_all(fd.get(),
+            "POST /query HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            "User-Agent: dagger-query\r\nAuthorization: Basic " +
+                base64(token + ":") + "\r\nContent-Length: " + std::to_string(json.size()) + "\r\n\r\n" + json);
   const auto answer = read_answer(fd.get(), cancel);
   const auto end = answer.find("\r\n\r\n");
   if (end == std::string::npos) throw Error(Code::unavailable, "the session closed the connection without an answer");

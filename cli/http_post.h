@@ -9,6 +9,7 @@
 namespace dagger::cli {
 
 // The body of the answer to POST /query.
-std::string post_query(std::uint16_t port, const std::string& token, const std::string& json, const CancelToken& cancel);
+std::string post_query(std::uint16_t port, const std::string& token, const std::string& json,
+                       const CancelToken& cancel);
 
 }  // namespace dagger::cli

@@ -19,7 +19,8 @@ struct Options {
   std::string version;
 };
 
-// Calls ended on the loop when stdin is at its end. A thread of its own: stdin may be a file, which no loop can wait for.
+// Calls ended on the loop when stdin is at its end. A thread of its own: stdin may be a file, which no loop can wait
+// for.
 class StdinWatch {
  public:
   StdinWatch(Loop& loop, OneShot<Unit> ended)
@@ -71,7 +72,8 @@ std::vector<std::pair<std::string, std::string>> pairs_of(const std::vector<std:
 void add_session(CLI::App& app, Globals& globals) {
   auto* command = app.add_subcommand("session", "Start a session for a program that talks to it (SDKs do this)");
   auto options = std::make_shared<Options>();
-  command->add_option("--label", options->labels, "KEY:VALUE about the client; may be repeated")->allow_extra_args(false);
+  command->add_option("--label", options->labels, "KEY:VALUE about the client; may be repeated")
+      ->allow_extra_args(false);
   command->add_option("--version", options->version, "Version of the API that the client was made for");
   command->allow_extras();  // SDKs of every generation pass flags of their own
   command->callback([options, &globals] {

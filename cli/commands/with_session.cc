@@ -4,6 +4,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 #include <optional>
 
@@ -21,6 +22,7 @@ namespace dagger::cli {
 namespace {
 
 constexpr const char* version_label = "dagger.io/sdk.version";
+constexpr std::size_t max_unshown = 16 << 20;  // bytes of events
 
 // Blocked before any thread starts, so that only the fd gets them.
 UniqueFd take_signals() {
@@ -49,7 +51,8 @@ std::optional<Outer> outer_session(const session::Client& client) {
   Outer outer{};
   const auto* end = port->data() + port->size();
   if (std::from_chars(port->data(), end, outer.port).ptr != end || outer.port == 0)
-    throw Error(Code::invalid_argument, "DAGGER_SESSION_PORT=" + *port + " is no port: unset it to start a new session");
+    throw Error(Code::invalid_argument,
+                "DAGGER_SESSION_PORT=" + *port + " is no port: unset it to start a new session");
   const auto* token = client.variable("DAGGER_SESSION_TOKEN");
   if (token == nullptr || token->empty())
     throw Error(Code::invalid_argument, "DAGGER_SESSION_PORT is set, but DAGGER_SESSION_TOKEN is not");
@@ -108,7 +111,9 @@ class Run {
   }
 
   Task<void> run_session() {
-    auto read = [this] { config_ = runner::load_config(runner::process_config_context(globals_.config_file, globals_.install_dir)); };
+    auto read = [this] {
+      config_ = runner::load_config(runner::process_config_context(globals_.config_file, globals_.install_dir));
+    };
     co_await on_pool(loop_, requests_, std::ref(read));
     if (client_.version.empty()) client_.version = config_.sdk_version;
     plugin::Registry plugins({config_.plugin_dirs, config_.state_dir, globals_.install_dir}, log_, spawner_);
@@ -117,11 +122,12 @@ class Run {
     };
     co_await on_pool(loop_, requests_, std::ref(load));
     link::Transport transport(loop_, log_);
-    auto peer = co_await provide_runner(loop_, files_, spawner_, transport, client_, provision_options(), stop_.token());
+    auto peer =
+        co_await provide_runner(loop_, files_, spawner_, transport, client_, provision_options(), stop_.token());
     session::SessionOptions options;
     options.client = client_;
     session::Session session(loop_, files_, requests_, spawner_, plugins, std::move(peer), std::move(options),
-                             [this](const link::Events& events) { show(events); });
+                             [this](std::string events) { show(std::move(events)); });
     std::exception_ptr error;
     try {
       const auto port = co_await session.start(stop_.token());
@@ -162,11 +168,20 @@ class Run {
     });
   }
 
-  void show(const link::Events& events) {
-    if (globals_.silent) return;
-    std::string text;
-    for (const auto& event : events.events) text += lines_.add(event);
-    progress_.write(text);
+  // On a thread of its own; what it cannot take in time is left out.
+  void show(std::string events) {
+    if (globals_.silent || unshown_ > max_unshown) return;
+    unshown_ += events.size();
+    render_.submit([this, events = std::move(events)] {
+      std::string text;
+      try {
+        for (const auto& event : cbor::unpack<link::Events>(events).events) text += lines_.add(event);
+      } catch (const Error& error) {
+        log_.warn(std::string("progress: ") + error.what());
+      }
+      progress_.write(text);
+      unshown_ -= events.size();
+    });
   }
 
   const Globals& globals_;
@@ -178,7 +193,9 @@ class Run {
   std::exception_ptr error_;
   Log log_;
   LineWriter progress_;
-  Lines lines_;
+  Lines lines_;  // of the thread of render_
+  std::atomic<std::size_t> unshown_ = 0;
+  Pool render_{"progress", 1};
   runner::Config config_;
   Spawner spawner_;
   Loop loop_;

@@ -1,7 +1,9 @@
-// cli/commands/with_session.h — what run, session and query share: a session of their own, or the one they are started in.
+// cli/commands/with_session.h — what run, session and query share: a session of their own, or the one they are started
+// in.
 //
 // With DAGGER_SESSION_PORT set there is a session already, and it is used. Else: configuration -> secret plugins ->
-// runner -> session. The body runs as a task of the loop, with the session ready; everything is stopped when it returns.
+// runner -> session. The body runs as a task of the loop, with the session ready; everything is stopped when it
+// returns.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -33,12 +35,12 @@ struct SessionContext {
   Spawner& spawner;
   std::uint16_t port = 0;
   std::string token;
-  CancelToken stop;                           // by a signal
-  Function<void(const Signal&)>& on_signal;   // the body may want to know each
+  CancelToken stop;                          // by a signal
+  Function<void(const Signal&)>& on_signal;  // the body may want to know each
 };
 
-// start: called on the control thread; the exit code is what its task returns. A signal before the session is ready ends
-// it with interrupted. Throws what keeps a session from starting.
+// start: called on the control thread; the exit code is what its task returns. A signal before the session is ready
+// ends it with interrupted. Throws what keeps a session from starting.
 int with_session(const Globals& globals, SessionSetup setup, int interrupted,
                  Task<int> (*body)(SessionContext& context, void* argument), void* argument);
 

@@ -1,4 +1,5 @@
-// cli/render/line_writer.h — writes text to an fd that may be slow, or read by nobody, without ever holding up the caller.
+// cli/render/line_writer.h — writes text to an fd that may be slow, or read by nobody, without ever holding up the
+// caller.
 //
 // A side thread writes; what does not fit the bounded buffer is dropped, and a line says so. [thread-safe]
 #pragma once

@@ -17,10 +17,14 @@ std::string since(std::int64_t from_us, std::int64_t to_us) {
 
 std::string outcome_text(const link::Event& event) {
   switch (event.outcome) {
-    case link::Outcome::done: return " DONE";
-    case link::Outcome::cached: return " CACHED";
-    case link::Outcome::cancelled: return " CANCELED";
-    case link::Outcome::failed: return " ERROR: " + first_line(event.text);
+    case link::Outcome::done:
+      return " DONE";
+    case link::Outcome::cached:
+      return " CACHED";
+    case link::Outcome::cancelled:
+      return " CANCELED";
+    case link::Outcome::failed:
+      return " ERROR: " + first_line(event.text);
   }
   return {};
 }
@@ -69,7 +73,9 @@ std::string Lines::add(const link::Event& event) {
         out += number + what + "\n";
       }
       break;
-    case link::EventKind::log: add_log(event, step, out); break;
+    case link::EventKind::log:
+      add_log(event, step, out);
+      break;
     case link::EventKind::finished:
       if (!step.partial.empty())
         out += number + since(step.started_us, event.time_us) + std::exchange(step.partial, {}) + "\n";

@@ -106,8 +106,8 @@ void Reader::array(std::size_t expected) {
 }
 
 std::vector<std::string> Reader::texts() {
-  std::vector<std::string> v(array());
-  for (auto& s : v) s = text();
+  std::vector<std::string> v;  // grows with what is really there
+  for (std::size_t n = array(); n > 0; --n) v.emplace_back(text());
   return v;
 }
 

@@ -80,12 +80,11 @@ class Decoder {
   void field(Digest& v) { v = Digest::from_bytes(r_.bytes()); }
   void field(std::vector<std::string>& v) { v = r_.texts(); }
   void field(std::vector<std::uint64_t>& v) {
-    v.resize(r_.array());
-    for (auto& n : v) n = r_.uint();
+    for (auto n = r_.array(); n > 0; --n) v.push_back(r_.uint());
   }
   void field(Pairs& v) {
-    v.resize(r_.array());
-    for (auto& [a, b] : v) {
+    for (auto n = r_.array(); n > 0; --n) {
+      auto& [a, b] = v.emplace_back();
       r_.array(2);
       a = r_.text();
       b = r_.text();
@@ -108,12 +107,10 @@ class Decoder {
     for (std::size_t i = 0; i < n; ++i) record(v.emplace_back());
   }
   void blobs(std::vector<std::string>& v) {
-    v.resize(r_.array());
-    for (auto& b : v) b = r_.bytes();
+    for (auto n = r_.array(); n > 0; --n) v.emplace_back(r_.bytes());
   }
   void digests(std::vector<Digest>& v) {
-    v.resize(r_.array());
-    for (auto& d : v) field(d);
+    for (auto n = r_.array(); n > 0; --n) field(v.emplace_back());
   }
 
  private:

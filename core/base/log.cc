@@ -1,6 +1,7 @@
 #include "core/base/log.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/base_sink.h>
@@ -13,7 +14,8 @@ namespace dagger {
 namespace {
 
 // Writes to a borrowed fd. Errors (a closed stderr) are ignored: there is nobody left to tell. A reader that does not
-// read gets 100 ms, then loses the line; poll(2) promises room for PIPE_BUF bytes, so write(2) itself does not block.
+// read gets 100 ms, then loses this line and those that follow, until it reads again: the end of the program must not
+// wait for a full queue. poll(2) promises room for PIPE_BUF bytes, so write(2) itself does not block.
 class FdSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit FdSink(int fd) : fd_(fd) {}
@@ -24,7 +26,8 @@ class FdSink final : public spdlog::sinks::base_sink<std::mutex> {
     formatter_->format(msg, line);
     for (std::size_t at = 0; at < line.size();) {
       pollfd ready{fd_, POLLOUT, 0};
-      if (::poll(&ready, 1, 100) != 1 || (ready.revents & POLLOUT) == 0) return;
+      stuck_ = ::poll(&ready, 1, stuck_ ? 0 : 100) == 0;
+      if (stuck_ || (ready.revents & (POLLOUT | POLLERR)) != POLLOUT) return;
       const ssize_t n = ::write(fd_, line.data() + at, std::min<std::size_t>(line.size() - at, 4096));
       if (n <= 0) return;
       at += static_cast<std::size_t>(n);
@@ -34,7 +37,15 @@ class FdSink final : public spdlog::sinks::base_sink<std::mutex> {
 
  private:
   int fd_;
+  bool stuck_ = false;
 };
+
+// Signals belong to the main thread, and SIGPIPE to nobody.
+void block_signals() {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+}
 
 spdlog::level::level_enum to_spdlog(Level level) {
   return static_cast<spdlog::level::level_enum>(level == Level::off ? 6 : static_cast<int>(level));
@@ -46,7 +57,7 @@ spdlog::level::level_enum to_spdlog(Level level) {
 // drops.
 struct Log::State {
   State(Level level, spdlog::sink_ptr sink)
-      : threads(std::make_shared<spdlog::details::thread_pool>(1024, 1)),
+      : threads(std::make_shared<spdlog::details::thread_pool>(1024, 1, block_signals)),
         logger(std::make_shared<spdlog::async_logger>("dagger", std::move(sink), threads,
                                                       spdlog::async_overflow_policy::overrun_oldest)) {
     logger->set_level(to_spdlog(level));

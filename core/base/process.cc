@@ -20,6 +20,15 @@
 namespace dagger {
 namespace {
 
+// ThreadSanitizer follows fork, but not a child that shares its memory.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool share_memory = false;
+#elif defined(__has_feature)
+constexpr bool share_memory = !__has_feature(thread_sanitizer);
+#else
+constexpr bool share_memory = true;
+#endif
+
 // What the child needs, prepared before clone so that it allocates nothing.
 struct Prepared {
   std::vector<char*> argv, env;
@@ -27,14 +36,14 @@ struct Prepared {
   const char* cwd;
   bool die_with_parent, new_session;
   pid_t parent;
-  int error = 0;  // shared memory (CLONE_VM): errno of what failed
+  int* error;  // in memory that child and parent share: errno of what failed
 };
 
 // Runs in the child with the parent's memory, the parent being suspended (CLONE_VFORK): raw system calls only.
 int child_main(void* argument) {
   auto& p = *static_cast<Prepared*>(argument);
   const auto fail = [&p] {
-    p.error = errno;
+    *p.error = errno;
     ::_exit(127);
     return 127;
   };
@@ -66,17 +75,20 @@ int child_main(void* argument) {
 // A mapping with a guard page below, as the child's stack.
 class Stack {
  public:
-  Stack() : base_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
+  Stack()
+      : base_(::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                     (share_memory ? MAP_PRIVATE : MAP_SHARED) | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
     if (base_ == MAP_FAILED) throw_errno("map a stack");
     ::mprotect(base_, 4096, PROT_NONE);
   }
   ~Stack() { ::munmap(base_, size); }
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
-  void* top() const { return static_cast<char*>(base_) + size; }
+  void* top() const { return static_cast<char*>(base_) + size - kept; }
+  int& error() const { return *reinterpret_cast<int*>(top()); }  // lives above the stack proper; 0 at first
 
  private:
-  static constexpr std::size_t size = 128 * 1024;
+  static constexpr std::size_t size = 128 * 1024, kept = 64;
   void* base_;
 };
 
@@ -94,20 +106,22 @@ Child start(const SpawnRequest& request) {
   p.new_session = request.new_session;
 
   const Stack stack;
+  p.error = &stack.error();
   int pidfd = -1;
   sigset_t all, old;  // no handler of ours may run in the child while it shares our memory
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &old);
-  const pid_t pid =
-      ::clone(child_main, stack.top(),
-              static_cast<int>(CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | request.clone_flags), &p, &pidfd);
+  const pid_t pid = ::clone(
+      child_main, stack.top(),
+      static_cast<int>((share_memory ? CLONE_VM : 0) | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | request.clone_flags), &p,
+      &pidfd);
   const int clone_errno = errno;
   ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
   if (pid < 0) throw errno_error(clone_errno, "start " + request.argv[0]);
   Child child(UniqueFd(pidfd), pid);  // CLONE_PIDFD sets O_CLOEXEC
-  if (p.error != 0) {
+  if (*p.error != 0) {
     child.wait();
-    throw errno_error(p.error, "start " + request.argv[0]);
+    throw errno_error(*p.error, "start " + request.argv[0]);
   }
   return child;
 }

@@ -25,8 +25,8 @@ class Graph {
  public:
   explicit Graph(std::string scope) : scope_(std::move(scope)) {}
 
-  // Adds ops and what they complete. missing: asked for the encoding of an op that is named but unknown (it may be in the
-  // store); returns empty if there is none. Throws Error{not_found} naming an op that nobody has, {corrupt_data}.
+  // Adds ops and what they complete. missing: asked for the encoding of an op that is named but unknown (it may be in
+  // the store); returns empty if there is none. Throws Error{not_found} naming an op that nobody has, {corrupt_data}.
   void add(std::vector<Op> ops, const std::function<std::optional<std::string>(const Digest&)>& missing);
   const Vertex* find(const Digest& digest) const;
   // Every op that digest is made of, inputs first, itself last.

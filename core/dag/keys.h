@@ -1,9 +1,9 @@
 // core/dag/keys.h — under which keys the cache knows an op. Pure.
 //
-// Both keys of an op are a hash over the same ordered parts; they differ in what stands for an input: its definition key
-// (the definition key of the op) or the digest of its tree (the content key). Values of secrets, contents of sockets and
-// cache volumes, limits and progress names are never part of a key. An op that uses secrets, sockets or cache volumes is
-// keyed by their names and the trust scope.
+// Both keys of an op are a hash over the same ordered parts; they differ in what stands for an input: its definition
+// key (the definition key of the op) or the digest of its tree (the content key). Values of secrets, contents of
+// sockets and cache volumes, limits and progress names are never part of a key. An op that uses secrets, sockets or
+// cache volumes is keyed by their names and the trust scope.
 #pragma once
 #include <string>
 #include <vector>
@@ -35,8 +35,8 @@ bool needs_scope(const Op& op);
 
 // Records that a person would call "the same step" share a slot: the same command, or the same place in a pipeline.
 std::vector<Digest> slots(const Op& op, const std::vector<KeyPart>& parts);
-// Why a step with parts now runs although one with parts before exists: "environment variable FOO changed". Names at most
-// three differences, commands first.
+// Why a step with parts now runs although one with parts before exists: "environment variable FOO changed". Names at
+// most three differences, commands first.
 std::string explain(const std::vector<KeyPart>& before, const std::vector<KeyPart>& now);
 
 }  // namespace dagger::dag

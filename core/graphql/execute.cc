@@ -92,7 +92,10 @@ class Execution::State final : public Completion::Sink, public std::enable_share
       if (queue_.empty()) {
         if (waiting_ > 0) break;
         if (roots_.empty()) {
-          finish({.data = tree_.to_json(), .errors = std::move(errors_)});
+          Response response;
+          response.data = tree_.to_json(response.long_texts);
+          response.errors = std::move(errors_);
+          finish(std::move(response));
           break;
         }
         start_roots();
@@ -188,7 +191,10 @@ class Execution::State final : public Completion::Sink, public std::enable_share
       if (node.non_null) throw FieldError("Cannot return null for non-nullable field " + name_of(field) + ".");
       node.kind = NodeKind::null;
     } else if (type.is_leaf() && node.list_depth == 0) {
-      write_leaf(value, type, node.leaf);
+      if (is_long_text(value, type))
+        node.long_leaf = std::make_shared<const std::string>(std::move(value).take_string());
+      else
+        write_leaf(value, type, node.leaf);
       node.kind = NodeKind::leaf;
     } else if (node.list_depth > 0) {
       fill_list(id, std::move(value));

@@ -28,6 +28,11 @@ void write_leaf(const Value& value, const TypeDef& type, std::string& out) {
   append_json(value, out);
 }
 
+bool is_long_text(const Value& value, const TypeDef& type) {
+  constexpr std::size_t long_text = 16 << 10;
+  return value.as_string() != nullptr && value.as_string()->size() > long_text && fits(value, type);
+}
+
 bool write_leaf_list(const Value::List& items, const TypeDef& type, std::uint32_t depth, std::string& out) {
   char separator = '[';
   for (const auto& item : items) {

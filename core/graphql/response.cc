@@ -3,6 +3,16 @@
 namespace dagger::graphql {
 namespace {
 
+void append_data(const Response& response, std::string& out) {
+  std::size_t at = 0;
+  for (const auto& [offset, text] : response.long_texts) {
+    out.append(response.data, at, offset - at);
+    append_json_string(*text, out);
+    at = offset;
+  }
+  out.append(response.data, at);
+}
+
 void append_path(const std::vector<PathStep>& path, std::string& out) {
   char separator = '[';
   for (const auto& step : path) {
@@ -41,7 +51,10 @@ void append_error(const ResponseError& error, std::string& out) {
 
 std::string Response::to_json() const {
   std::string out = "{";
-  if (!data.empty()) out += "\"data\":" + data;
+  if (!data.empty()) {
+    out += "\"data\":";
+    append_data(*this, out);
+  }
   if (!errors.empty()) {
     out += data.empty() ? "\"errors\":" : ",\"errors\":";
     char separator = '[';

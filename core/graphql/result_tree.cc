@@ -48,7 +48,7 @@ void ResultTree::append_key(const Node& node, std::string& out) const {
   out += "\":";
 }
 
-std::string ResultTree::to_json() const {
+std::string ResultTree::to_json(std::vector<LongText>& left_out) const {
   std::string out;
   std::uint32_t at = 0;
   for (;;) {
@@ -62,6 +62,8 @@ std::string ResultTree::to_json() const {
     }
     if (container)
       out += node.kind == Kind::object ? '}' : ']';
+    else if (node.kind == Kind::leaf && node.long_leaf)
+      left_out.push_back({out.size(), node.long_leaf});
     else
       out += node.kind == Kind::leaf ? std::string_view(node.leaf) : "null";
     // On to the next sibling, closing what ends here.

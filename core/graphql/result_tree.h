@@ -3,11 +3,13 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/graphql/error.h"
+#include "core/graphql/response.h"
 
 namespace dagger::graphql {
 
@@ -23,11 +25,12 @@ class ResultTree {
     std::uint32_t first = none;
     std::uint32_t last = none;
     std::uint32_t next = none;
-    std::uint32_t field = none;    // row of the plan; items of a list have that of the list
-    std::uint32_t list_depth = 0;  // how many lists are left around the named type
-    std::string_view key;          // in an object
-    std::uint32_t index = none;    // in a list
-    std::string leaf;              // JSON
+    std::uint32_t field = none;                    // row of the plan; items of a list have that of the list
+    std::uint32_t list_depth = 0;                  // how many lists are left around the named type
+    std::string_view key;                          // in an object
+    std::uint32_t index = none;                    // in a list
+    std::string leaf;                              // JSON
+    std::shared_ptr<const std::string> long_leaf;  // a string that is not JSON yet, instead
   };
 
   // The root is there from the start.
@@ -40,7 +43,8 @@ class ResultTree {
   // Whether something around the node was nulled already.
   bool is_dead(std::uint32_t node) const;
   std::vector<PathStep> path(std::uint32_t node) const;
-  std::string to_json() const;
+  // Long leaves are left out of the text, and added to `left_out`.
+  std::string to_json(std::vector<LongText>& left_out) const;
 
  private:
   void append_key(const Node& node, std::string& out) const;

@@ -106,8 +106,13 @@ void Value::set(std::string name, Value value) {
 
 void append_json_string(std::string_view text, std::string& out) {
   static constexpr char hex[] = "0123456789abcdef";
+  const auto plain = [](unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; };
   out += '"';
   for (std::size_t i = 0; i < text.size();) {
+    const auto run = i;
+    while (i < text.size() && plain(static_cast<unsigned char>(text[i]))) ++i;
+    out += text.substr(run, i - run);
+    if (i == text.size()) break;
     const auto c = static_cast<unsigned char>(text[i]);
     if (c >= 0x80) {
       const std::size_t length = utf8_length(text.substr(i));
@@ -139,13 +144,9 @@ void append_json_string(std::string_view text, std::string& out) {
         out += "\\f";
         break;
       default:
-        if (c < 0x20 || c == 0x7f) {
-          out += "\\u00";
-          out += hex[c >> 4];
-          out += hex[c & 15];
-        } else {
-          out += static_cast<char>(c);
-        }
+        out += "\\u00";
+        out += hex[c >> 4];
+        out += hex[c & 15];
     }
   }
   out += '"';

@@ -82,6 +82,7 @@ class Value {
   const std::int64_t* as_int() const { return get_if<std::int64_t>(); }
   const double* as_double() const { return get_if<double>(); }
   const std::string* as_string() const { return get_if<std::string>(); }
+  std::string take_string() && { return std::get<std::string>(std::move(data_)); }
   const Enum* as_enum() const { return get_if<Enum>(); }
   const List* as_list() const { return get_if<List>(); }
   const Map* as_map() const { return get_if<Map>(); }

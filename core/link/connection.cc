@@ -69,7 +69,7 @@ void Connection::reply(ChannelId call, std::string result) {
   pump(lock, inline_budget);
 }
 
-void Connection::fail(ChannelId call, const Error& error, std::string_view details) {
+void Connection::fail(ChannelId call, const Error& error, const std::string* details) {
   Lock lock(mutex_);
   mux_.fail(call, error, details);
   pump(lock, inline_budget);
@@ -218,7 +218,7 @@ void Connection::pump(Lock& lock, std::size_t budget) {
   sending_ = false;
   if (dead_) {  // it died while the lock was free
     batch_.clear();
-    wire_.close();
+    if (released_) wire_.close();
   } else if (closing_ && !ended_ && write_error_ == 0 && batch_.empty() && mux_.nothing_to_send()) {
     ended_ = true;
     on_io_thread(&Connection::say_end);
@@ -349,8 +349,8 @@ bool Connection::receive_once() {
     paused_ = backlog_ > max_backlog;
     pump(lock, batch_size);
   }
-  const auto goodbye =
-      std::find_if(events.begin(), events.end(), [](const ChannelEvent& e) { return e.kind == ChannelEvent::Kind::closed; });
+  const auto goodbye = std::find_if(events.begin(), events.end(),
+                                    [](const ChannelEvent& e) { return e.kind == ChannelEvent::Kind::closed; });
   if (goodbye != events.end()) {
     std::string reason = std::move(goodbye->bytes);
     events.erase(goodbye, events.end());
@@ -427,6 +427,7 @@ void Connection::lost(std::string reason) {
   writer_.reset();
   {
     const Lock lock(mutex_);
+    released_ = true;
     if (!sending_) {
       batch_.clear();
       wire_.close();

@@ -55,7 +55,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<StreamState> open(std::string_view method, std::string_view request);
   void cancel(ChannelId call, std::string_view reason);
   void reply(ChannelId call, std::string result);
-  void fail(ChannelId call, const Error& error, std::string_view details);
+  void fail(ChannelId call, const Error& error, const std::string* details = nullptr);
   void notify(std::string_view method, std::string_view message);
   // Sends what is queued, says goodbye and ends; bounded by `linger`. Nothing is delivered afterwards. [thread-safe]
   void close(std::string reason);
@@ -103,6 +103,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool closing_ = false;  // goodbye is said or queued: nothing is delivered any more
   bool ended_ = false;    // the goodbye has left
   bool dead_ = false;
+  bool released_ = false;  // dead, and Asio no longer knows the fds: whoever sends last closes them
   std::string reason_;
   std::size_t backlog_ = 0;  // cost of events that are not handled
   bool paused_ = false;      // not receiving because of it

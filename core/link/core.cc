@@ -123,11 +123,11 @@ Task<void> Core::serve(std::shared_ptr<Core> self, ChannelId id, std::string met
     std::string result = co_await handler->second(std::move(request), std::move(cancel));
     self->connection_->reply(id, std::move(result));
   } catch (const DetailedError& e) {
-    self->connection_->fail(id, e.error(), e.details());
+    self->connection_->fail(id, e.error(), &e.details());
   } catch (const Error& e) {
-    self->connection_->fail(id, e, {});
+    self->connection_->fail(id, e);
   } catch (const std::exception& e) {
-    self->connection_->fail(id, Error(Code::internal, method + ": " + e.what()), {});
+    self->connection_->fail(id, Error(Code::internal, method + ": " + e.what()));
   }
   self->running_.erase(id);
 }

@@ -139,9 +139,8 @@ class Dial final : public Transport::State::Worker, public std::enable_shared_fr
     Identity other = identity_of(result.other, std::move(scope));
     auto connection = state_.adopt(std::move(result), Handshake::Role::client, options_);
     state_.loop.post(
-        [done = done_, connection = std::move(connection), other = std::move(other), &loop = state_.loop]() mutable {
-          done.set(make_peer(loop, std::move(connection), std::move(other)));
-        });
+        [done = std::move(done_), connection = std::move(connection), other = std::move(other),
+         &loop = state_.loop]() mutable { done.set(make_peer(loop, std::move(connection), std::move(other))); });
     state_.workers.erase(shared_from_this());
   }
 
@@ -168,13 +167,13 @@ class Dial final : public Transport::State::Worker, public std::enable_shared_fr
     state_.workers.erase(self);
     release();
     if (const auto greeting = greeting_.lock()) greeting->abort(why);
-    state_.loop.post([done = done_, why = std::move(why)] { done.fail(std::make_exception_ptr(why)); });
+    state_.loop.post([done = std::move(done_), why = std::move(why)] { done.fail(std::make_exception_ptr(why)); });
   }
 
   Transport::State& state_;
   const Address where_;
   const PeerOptions options_;
-  const Done done_;
+  Done done_;  // moved to the loop's thread, which alone may destroy what it holds
   Connection::Clock::time_point deadline_;
   std::optional<asio::steady_timer> timer_;
   std::optional<tcp::resolver> resolver_;

@@ -45,20 +45,20 @@ std::size_t parse_credit(std::string_view payload) {
 }
 
 // [code, message, details or null]
-std::string encode_error(const Error& error, std::string_view details) {
+std::string encode_error(const Error& error, const std::string* details) {
   cbor::Writer w;
   w.array(3).uint(static_cast<std::uint64_t>(error.code())).text(error.what());
-  if (details.empty()) {
+  if (details == nullptr) {
     w.null();
   } else {
-    w.bytes(details);
+    w.bytes(*details);
   }
   return std::move(w).str();
 }
 
 struct WireError {
   Error error;
-  std::string details;
+  std::optional<std::string> details;
 };
 
 WireError decode_error(std::string_view bytes) {
@@ -68,15 +68,15 @@ WireError decode_error(std::string_view bytes) {
   const bool known =
       code >= static_cast<std::uint64_t>(Code::invalid_argument) && code <= static_cast<std::uint64_t>(Code::internal);
   Error error(known ? static_cast<Code>(code) : Code::internal, std::string(r.text()));
-  std::string details;
+  std::optional<std::string> details;
   if (!r.null()) details = r.bytes();
   r.expect_end();
   return {std::move(error), std::move(details)};
 }
 
 std::exception_ptr to_exception(WireError e) {
-  if (e.details.empty()) return std::make_exception_ptr(std::move(e.error));
-  return std::make_exception_ptr(DetailedError(std::move(e.error), std::move(e.details)));
+  if (!e.details) return std::make_exception_ptr(std::move(e.error));
+  return std::make_exception_ptr(DetailedError(std::move(e.error), std::move(*e.details)));
 }
 
 }  // namespace
@@ -111,30 +111,27 @@ void Mux::cancel(ChannelId call, std::string_view reason) {
 void Mux::reply(ChannelId call, std::string result) {
   if (!channels_.contains(call)) return;  // cancelled, or the link is dead
   if (result.size() > limits_.message)
-    return fail(
-        call,
-        Error(Code::no_space, "the reply has " + std::to_string(result.size()) +
-                                  " bytes, more than a message may have (" + std::to_string(limits_.message) + ")"),
-        {});
+    return fail(call, Error(Code::no_space, "the reply has " + std::to_string(result.size()) +
+                                                " bytes, more than a message may have (" +
+                                                std::to_string(limits_.message) + ")"));
   if (outbox_.queued() + result.size() > limits_.queued)
-    return fail(call, Error(Code::no_space, "the caller does not read its replies"), {});
+    return fail(call, Error(Code::no_space, "the caller does not read its replies"));
   erase(call);
   outbox_.push(call, Type::reply, std::move(result));
 }
 
-void Mux::fail(ChannelId call, const Error& error, std::string_view details) {
+void Mux::fail(ChannelId call, const Error& error, const std::string* details) {
   if (!channels_.contains(call)) return;
   erase(call);
   send_error(call, error, details);
 }
 
-void Mux::send_error(ChannelId id, const Error& error, std::string_view details) {
-  const bool fits =
-      details.size() + max_reason <= limits_.message && outbox_.queued() + details.size() <= limits_.queued;
+void Mux::send_error(ChannelId id, const Error& error, const std::string* details) {
+  const std::size_t size = details != nullptr ? details->size() : 0;
+  const bool fits = size <= limits_.message / 2 && outbox_.queued() + size <= limits_.queued;
   std::string text = error.what();
-  if (text.size() > limits_.message / 2) text.resize(limits_.message / 2);
-  outbox_.push(id, Type::error,
-               encode_error(Error(error.code(), std::move(text)), fits ? details : std::string_view()));
+  if (text.size() > limits_.message / 4) text.resize(limits_.message / 4);
+  outbox_.push(id, Type::error, encode_error(Error(error.code(), std::move(text)), fits ? details : nullptr));
 }
 
 std::shared_ptr<StreamState> Mux::open(std::string_view method, std::string_view request) {
@@ -181,7 +178,7 @@ void Mux::reset(StreamState& s, const Error& why) {
   if (!channels_.contains(s.id)) return;
   erase(s.id);
   // The other side may not even know the stream yet.
-  if (outbox_.drop(s.id)) send_error(s.id, why, {});
+  if (outbox_.drop(s.id)) send_error(s.id, why);
 }
 
 void Mux::drop(StreamState& s) {
@@ -189,7 +186,7 @@ void Mux::drop(StreamState& s) {
   const Error why(Code::cancelled, "the other end of the stream is gone");
   if (!s.out_end) return reset(s, why);
   erase(s.id);  // what was written and finished is still delivered
-  send_error(s.id, why, {});
+  send_error(s.id, why);
 }
 
 std::string Mux::read(StreamState& s) {
@@ -319,10 +316,8 @@ void Mux::on_opening(const FrameHeader& h, std::string_view payload, Events& eve
   std::size_t& count = is_stream ? streams_ : calls_;
   const std::size_t limit = is_stream ? limits_.streams : limits_.calls;
   if (count >= limit) {
-    send_error(h.channel,
-               Error(Code::unavailable,
-                     "more than " + std::to_string(limit) + (is_stream ? " streams" : " calls") + " at once"),
-               {});
+    send_error(h.channel, Error(Code::unavailable, "more than " + std::to_string(limit) +
+                                                       (is_stream ? " streams" : " calls") + " at once"));
     return;
   }
   ++count;
@@ -383,7 +378,7 @@ void Mux::too_large(ChannelId id, Channel* channel, Events& events) {
     events.push_back({.kind = ChannelEvent::Kind::error, .channel = id, .error = std::make_exception_ptr(why)});
     return cancel(id, why.message());
   }
-  fail(id, why, {});
+  fail(id, why);
 }
 
 void Mux::complete(ChannelId id, Channel* channel, Events& events) {
@@ -400,7 +395,8 @@ void Mux::complete(ChannelId id, Channel* channel, Events& events) {
     case Type::call: {
       std::string name = take_method(bytes);
       channel->answering = true;
-      events.push_back({.kind = ChannelEvent::Kind::call, .channel = id, .name = std::move(name), .bytes = std::move(bytes)});
+      events.push_back(
+          {.kind = ChannelEvent::Kind::call, .channel = id, .name = std::move(name), .bytes = std::move(bytes)});
       return;
     }
     case Type::open: {
@@ -426,8 +422,10 @@ void Mux::complete_error(ChannelId id, Channel& channel, std::string bytes, Even
   const auto stream = channel.stream;
   erase(id);
   if (!stream) {
-    events.push_back(
-        {.kind = ChannelEvent::Kind::error, .channel = id, .error = to_exception(std::move(e)), .error_size = bytes.size()});
+    events.push_back({.kind = ChannelEvent::Kind::error,
+                      .channel = id,
+                      .error = to_exception(std::move(e)),
+                      .error_size = bytes.size()});
     return;
   }
   outbox_.drop(id);
@@ -443,7 +441,8 @@ void Mux::on_cancel(ChannelId id, std::string_view reason, Events& events) {
   }
   if (ours(id) || channel->is_stream) violation("a cancel of no call");
   if (!channel->answering) return erase(id);
-  events.push_back({.kind = ChannelEvent::Kind::cancel, .channel = id, .bytes = std::string(reason.substr(0, max_reason))});
+  events.push_back(
+      {.kind = ChannelEvent::Kind::cancel, .channel = id, .bytes = std::string(reason.substr(0, max_reason))});
 }
 
 void Mux::on_stream_frame(const FrameHeader& h, std::string_view payload) {

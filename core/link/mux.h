@@ -71,7 +71,7 @@ class Mux {
   ChannelId call(std::string_view method, std::string_view request);
   void cancel(ChannelId call, std::string_view reason);
   void reply(ChannelId call, std::string result);
-  void fail(ChannelId call, const Error& error, std::string_view details);
+  void fail(ChannelId call, const Error& error, const std::string* details = nullptr);  // details: of a DetailedError
   std::shared_ptr<StreamState> open(std::string_view method, std::string_view request);
   void notify(std::string_view method, std::string_view message);
 
@@ -123,7 +123,7 @@ class Mux {
   void complete(ChannelId id, Channel* channel, Events& events);
   void complete_error(ChannelId id, Channel& channel, std::string bytes, Events& events);
   void erase(ChannelId id);
-  void send_error(ChannelId id, const Error& error, std::string_view details);
+  void send_error(ChannelId id, const Error& error, const std::string* details = nullptr);
 
   const Limits limits_;
   Outbox outbox_;

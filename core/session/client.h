@@ -1,4 +1,5 @@
-// core/session/client.h — what a session knows about the client it works for. A plain value, fixed when the session starts.
+// core/session/client.h — what a session knows about the client it works for. A plain value, fixed when the session
+// starts.
 #pragma once
 #include <optional>
 #include <string>
@@ -8,10 +9,10 @@
 namespace dagger::session {
 
 struct Client {
-  std::string workdir;                                    // absolute
-  std::vector<std::pair<std::string, std::string>> env;   // of the process that started the session
+  std::string workdir;                                      // absolute
+  std::vector<std::pair<std::string, std::string>> env;     // of the process that started the session
   std::vector<std::pair<std::string, std::string>> labels;  // dagger.io/sdk.name, ...
-  std::string version;                                    // of the API the client was made for; "" when nobody said
+  std::string version;                                      // of the API the client was made for; "" when nobody said
 
   const std::string* variable(std::string_view name) const {
     for (const auto& [key, value] : env)

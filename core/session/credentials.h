@@ -1,7 +1,8 @@
 // core/session/credentials.h — what the client's docker configuration knows about a registry. [blocking], pool threads.
 //
 // Reads $DOCKER_CONFIG/config.json or ~/.docker/config.json: "auths", and the credential helpers that "credHelpers" and
-// "credsStore" name. Errors: corrupt_data for a malformed file, naming it; a helper that fails counts as having nothing.
+// "credsStore" name. Errors: corrupt_data for a malformed file, naming it; a helper that fails counts as having
+// nothing.
 #pragma once
 #include <optional>
 #include <string>

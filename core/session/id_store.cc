@@ -37,8 +37,7 @@ std::string make_id(std::string_view kind, std::string_view body) {
 std::string kind_of_id(std::string_view id) {
   const auto dash = id.find('-');
   if (dash == std::string_view::npos || id.size() != dash + 1 + digest_letters) malformed(id);
-  const auto* const at =
-      std::ranges::find(letters, id.substr(0, dash), [](const auto& entry) { return entry.second; });
+  const auto* const at = std::ranges::find(letters, id.substr(0, dash), [](const auto& entry) { return entry.second; });
   if (at == letters.end()) malformed(id);
   return std::string(at->first);
 }

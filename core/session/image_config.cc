@@ -159,7 +159,7 @@ std::string expand_variables(std::string_view input, const Pairs& env) {
 }
 
 std::string normalize_platform(std::string_view platform) {
-  constexpr std::array<std::string_view, 7> systems = {"linux",   "windows", "darwin", "freebsd",
+  constexpr std::array<std::string_view, 7> systems = {"linux",  "windows", "darwin", "freebsd",
                                                        "netbsd", "openbsd", "wasip1"};
   constexpr std::array<std::pair<std::string_view, std::string_view>, 16> architectures = {{{"amd64", "amd64"},
                                                                                             {"x86_64", "amd64"},
@@ -191,8 +191,7 @@ std::string normalize_platform(std::string_view platform) {
   if (std::ranges::find(systems, system) == systems.end()) throw unknown();
   const auto second_slash = rest.find('/');
   const auto architecture = rest.substr(0, second_slash);
-  const auto known =
-      std::ranges::find(architectures, architecture, [](const auto& entry) { return entry.first; });
+  const auto known = std::ranges::find(architectures, architecture, [](const auto& entry) { return entry.first; });
   if (known == architectures.end()) throw unknown();
   std::string result = std::string(system) + "/" + std::string(known->second);
   if (second_slash == std::string_view::npos) return result;

@@ -1,5 +1,5 @@
-// core/session/objects.h — what the API calls Container, Directory, File, ...: immutable values, made of configuration and
-// references to outputs of ops. Pure.
+// core/session/objects.h — what the API calls Container, Directory, File, ...: immutable values, made of configuration
+// and references to outputs of ops. Pure.
 //
 // Their canonical encoding (cbor::pack) is the body of a recipe; kind and body make the id.
 #pragma once

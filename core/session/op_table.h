@@ -1,4 +1,5 @@
-// core/session/op_table.h — the ops of a session: which exist, and which of them the runner has. Pure; control thread only.
+// core/session/op_table.h — the ops of a session: which exist, and which of them the runner has. Pure; control thread
+// only.
 //
 // An op is added once, however often it is made. Its encoding is kept until the runner confirmed that it has it.
 #pragma once

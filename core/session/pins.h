@@ -1,5 +1,5 @@
-// core/session/pins.h — references of sources, pinned once: the same reference means the same thing for a whole session.
-// Control thread. Errors: what the source says.
+// core/session/pins.h — references of sources, pinned once: the same reference means the same thing for a whole
+// session. Control thread. Errors: what the source says.
 #pragma once
 #include "core/session/runner.h"
 #include "core/session/shared_work.h"

@@ -26,11 +26,12 @@ Task<void> pause(Loop& loop, milliseconds time) {
 // Ours alone, and a real directory: who can put a socket there could serve us a runner of his own.
 bool make_private_directory(const std::string& path, unsigned uid) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return false;
-  struct stat st {};
+  struct stat st{};
   if (::lstat(path.c_str(), &st) != 0) return false;
   if (!S_ISDIR(st.st_mode) || st.st_uid != uid || (st.st_mode & 077) != 0)
     throw Error(Code::permission_denied, "directory " + path + " for the runner's socket must belong to uid " +
-                                             std::to_string(uid) + " with mode 0700: remove it, or set XDG_RUNTIME_DIR");
+                                             std::to_string(uid) +
+                                             " with mode 0700: remove it, or set XDG_RUNTIME_DIR");
   return true;
 }
 
@@ -42,9 +43,7 @@ std::string last_lines(const std::string& file) {
   return log.empty() ? "" : "; its log " + file + " ends with:\n" + log;
 }
 
-bool nobody_listens(const Error& error) {
-  return error.code() == Code::unavailable || error.code() == Code::not_found;
-}
+bool nobody_listens(const Error& error) { return error.code() == Code::unavailable || error.code() == Code::not_found; }
 
 // "dagger 0.1.0"
 std::optional<graphql::Version> version_of(std::string_view software) {

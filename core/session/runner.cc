@@ -53,8 +53,7 @@ Task<std::vector<link::Entry>> Runner::entries(dag::Ref tree, std::string path, 
   co_return cbor::unpack<link::Entries>(reply).entries;
 }
 
-Task<std::vector<link::Entry>> Runner::glob(dag::Ref tree, std::string path, std::string pattern,
-                                            CancelToken cancel) {
+Task<std::vector<link::Entry>> Runner::glob(dag::Ref tree, std::string path, std::string pattern, CancelToken cancel) {
   auto request = at(tree, std::move(path));
   request.pattern = std::move(pattern);
   const auto reply = co_await ask_path(link::method::glob, std::move(request), std::move(cancel));

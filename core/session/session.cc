@@ -22,7 +22,7 @@ std::string random_token() {
 class Session::State {
  public:
   State(Loop& loop, Pool& files, Pool& requests, Spawner& spawner, const plugin::Registry& plugins,
-        std::unique_ptr<link::Peer> peer, SessionOptions options, Function<void(const link::Events&)> on_events)
+        std::unique_ptr<link::Peer> peer, SessionOptions options, Function<void(std::string)> on_events)
       : loop_(loop),
         files_(files),
         requests_(requests),
@@ -63,22 +63,24 @@ class Session::State {
  private:
   // What the runner asks of this side.
   void serve_runner() {
-    peer_->serve(link::method::secret,
-                 [this](std::string request, CancelToken cancel) { return secret(std::move(request), std::move(cancel)); });
+    peer_->serve(link::method::secret, [this](std::string request, CancelToken cancel) {
+      return secret(std::move(request), std::move(cancel));
+    });
     peer_->serve(link::method::credentials, [this](std::string request, CancelToken cancel) {
       return credentials(std::move(request), std::move(cancel));
     });
     peer_->serve(link::method::local_nodes,
                  [this](std::string request, CancelToken) { return local_nodes(std::move(request)); });
-    peer_->serve_stream(link::method::local_contents, [this](std::string request, std::shared_ptr<link::Stream> stream) {
-      try {
-        services_.host.serve_contents(cbor::unpack<link::LocalRequest>(request), stream);
-      } catch (const Error& error) {
-        stream->reset(error);
-      }
-    });
+    peer_->serve_stream(link::method::local_contents,
+                        [this](std::string request, std::shared_ptr<link::Stream> stream) {
+                          try {
+                            services_.host.serve_contents(cbor::unpack<link::LocalRequest>(request), stream);
+                          } catch (const Error& error) {
+                            stream->reset(error);
+                          }
+                        });
     peer_->serve_notify(link::method::events, [this](std::string message) {
-      if (on_events_) on_events_(cbor::unpack<link::Events>(message));
+      if (on_events_) on_events_(std::move(message));
     });
   }
 
@@ -111,18 +113,17 @@ class Session::State {
     if (!refused.body.empty()) co_return refused;
     const auto response = co_await endpoint_->execute(std::move(query), std::move(cancel));
     auto render = [&] { return graphql_response(accept, response); };
-    if (response.data.size() < inline_render) co_return render();
+    if (response.is_short()) co_return render();
     co_return co_await on_pool(loop_, requests_, std::ref(render));
   }
 
-  static constexpr std::size_t inline_render = 64 << 10;
 
   Loop& loop_;
   Pool& files_;
   Pool& requests_;
   Spawner& spawner_;
   std::unique_ptr<link::Peer> peer_;
-  Function<void(const link::Events&)> on_events_;
+  Function<void(std::string)> on_events_;
   std::uint16_t port_;
   std::string token_;
   Services services_;
@@ -132,7 +133,7 @@ class Session::State {
 };
 
 Session::Session(Loop& loop, Pool& files, Pool& requests, Spawner& spawner, const plugin::Registry& plugins,
-                 std::unique_ptr<link::Peer> peer, SessionOptions options, Function<void(const link::Events&)> on_events)
+                 std::unique_ptr<link::Peer> peer, SessionOptions options, Function<void(std::string)> on_events)
     : state_(std::make_unique<State>(loop, files, requests, spawner, plugins, std::move(peer), std::move(options),
                                      std::move(on_events))) {}
 Session::~Session() = default;

@@ -18,16 +18,17 @@ namespace dagger::session {
 
 struct SessionOptions {
   Client client;
-  std::string token;         // "" makes a random one
-  std::uint16_t port = 0;    // 0: any
+  std::string token;       // "" makes a random one
+  std::uint16_t port = 0;  // 0: any
   unsigned walk_threads = 2;
 };
 
 class Session {
  public:
-  // files: for host directories, exports and secrets; requests: for parsing. peer: connected, not started.
+  // files: for host directories, exports and secrets; requests: for parsing. peer: connected, not started. on_events
+  // gets link::Events as they came, packed: there may be many, and unpacking them is no work for the control thread.
   Session(Loop& loop, Pool& files, Pool& requests, Spawner& spawner, const plugin::Registry& plugins,
-          std::unique_ptr<link::Peer> peer, SessionOptions options, Function<void(const link::Events&)> on_events);
+          std::unique_ptr<link::Peer> peer, SessionOptions options, Function<void(std::string)> on_events);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

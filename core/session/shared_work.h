@@ -23,12 +23,8 @@ class SharedWork {
 
   Task<T> get(std::string key, Start start, CancelToken cancel) {
     cancel.throw_if_cancelled();
-    auto& entry = entries_[key];
-    if (!entry) {
-      entry = std::make_shared<Entry>();
-      group_.spawn(run(entry, key, std::move(start)));
-    }
-    const auto mine = entry;
+    const auto mine = entry_of(key, std::move(start));
+    if (mine->error) std::rethrow_exception(mine->error);  // it may fail before it waits for anything
     if (mine->result) co_return *mine->result;
     OneShot<Unit> ready(loop_);
     mine->waiting.push_back(ready);
@@ -54,19 +50,26 @@ class SharedWork {
     std::vector<OneShot<Unit>> waiting;
     std::size_t gone = 0;
     std::optional<T> result;
+    std::exception_ptr error;
   };
 
+  std::shared_ptr<Entry> entry_of(const std::string& key, Start start) {
+    if (const auto at = entries_.find(key); at != entries_.end()) return at->second;
+    const auto entry = entries_[key] = std::make_shared<Entry>();
+    group_.spawn(run(entry, key, std::move(start)));
+    return entry;
+  }
+
   Task<void> run(std::shared_ptr<Entry> entry, std::string key, Start start) {
-    std::exception_ptr error;
     try {
       entry->result = co_await start(entry->cancel.token());
     } catch (...) {
-      error = std::current_exception();
+      entry->error = std::current_exception();
+      forget(entry, key);
     }
-    if (error) forget(entry, key);
     for (const auto& waiter : std::exchange(entry->waiting, {})) {
-      if (error)
-        waiter.fail(error);
+      if (entry->error)
+        waiter.fail(entry->error);
       else
         waiter.set({});
     }

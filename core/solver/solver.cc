@@ -161,10 +161,11 @@ Task<Solver::RecordPtr> Solver::want(Client& client, const dag::Vertex& vertex, 
     co_return record;
   }
   const auto graph = client.graph();
-  const JobPtr job = demand(graph, vertex);
+  std::vector<JobPtr> created;
+  const JobPtr job = job_for(graph, vertex, created);
   const OneShot<RecordPtr> result(loop_);
   const auto waiter = job->waiters.insert(job->waiters.end(), Job::Waiter{&client, result});
-  ++interest_generation_;
+  plan_all(std::move(created));  // a job may start here, and end: who wants it is known by now
   const auto error = std::make_exception_ptr(Error(Code::cancelled, "cancelled by the client"));
   const auto on_cancel =
       cancel.on_cancel([result, error, this] { loop_.post([result, error] { result.fail(error); }); });
@@ -218,15 +219,13 @@ Solver::JobPtr Solver::job_for(const std::shared_ptr<dag::Graph>& graph, const d
   return job;
 }
 
-Solver::JobPtr Solver::demand(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex) {
-  std::vector<JobPtr> created;
-  const JobPtr wanted = job_for(graph, vertex, created);
+void Solver::plan_all(std::vector<JobPtr> created) {
+  ++interest_generation_;
   while (!created.empty()) {
     const JobPtr job = std::move(created.back());
     created.pop_back();
     plan(job, created);
   }
-  return wanted;
 }
 
 void Solver::plan(const JobPtr& job, std::vector<JobPtr>& created) {
@@ -249,12 +248,7 @@ void Solver::plan(const JobPtr& job, std::vector<JobPtr>& created) {
 void Solver::restart(const JobPtr& job) {
   job->state = Job::State::planned;
   job->cancel = CancelSource();
-  std::vector<JobPtr> created{job};
-  while (!created.empty()) {
-    const JobPtr next = std::move(created.back());
-    created.pop_back();
-    plan(next, created);
-  }
+  plan_all({job});
 }
 
 void Solver::finish(JobPtr first, RecordPtr record, std::exception_ptr error) {

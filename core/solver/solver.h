@@ -102,7 +102,7 @@ class Solver {
   Task<void> want_all(Client& client, std::vector<const dag::Vertex*> vertices, CancelToken cancel);
   Task<void> want_or_stop(Client& client, const dag::Vertex& vertex, CancelSource stop);
   void announce_hits(Client& client, const dag::Vertex& vertex);
-  JobPtr demand(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex);
+  void plan_all(std::vector<JobPtr> created);
   void plan(const JobPtr& job, std::vector<JobPtr>& created);
   JobPtr job_for(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex, std::vector<JobPtr>& created);
   void restart(const JobPtr& job);

@@ -26,6 +26,7 @@ struct Entry {
   Digest content;          // file: SHA-256 of the bytes; directory: exact digest of its node
   std::string target;      // symlink
   std::vector<std::pair<std::string, std::string>> xattrs;
+  bool operator==(const Entry&) const = default;
 };
 
 // One directory: entries sorted by name (bytewise), no duplicates, no "", ".", ".." or '/'.

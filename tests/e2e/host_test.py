@@ -40,7 +40,7 @@ class HostDirectory(ApiTest):
         self.assertNotIn(str(self.dir), str(caught.exception))
 
     def test_a_missing_path_is_named(self):
-        with self.fails(f"host directory {self.dir}/none:", "no such file or directory"):
+        with self.fails(f"host directory {self.dir}/none:", "o such file or directory"):
             self.ask(*self.host(self.dir / "none"), "id")
         with self.fails("none"):
             self.ask(*self.host(self.dir / "none", "file"), "id")
@@ -71,7 +71,7 @@ class HostDirectory(ApiTest):
         os.symlink("/nowhere/at/all", self.dir / "dangling")
         os.chown(self.dir / "d/g", 1234, 1234)
         os.utime(self.dir / "f", ns=(10**18 + 5, 10**18 + 123456789))
-        script = "cd /d; stat -c '%a %u %g %n' f d d/g; stat -c '%Y %h' f; readlink soft dangling; stat -c %y f"
+        script = "cd /d; stat -c '%a %u %g %n' f d d/g; stat -c '%Y %h' f; readlink soft; readlink dangling; stat -c %y f"
         lines = self.ask(*self.busybox, self.mounted(*self.host()), shell(script), "stdout").splitlines()
         self.assertEqual(lines[:3], ["4751 0 0 f", "750 0 0 d", "644 0 0 d/g"])
         self.assertEqual(lines[3].split()[0], "1000000000")

@@ -47,7 +47,7 @@ void talk(bool initiator, std::string_view input, std::size_t piece) {
       mux.receive(part, events);
       for (const auto& e : events) {
         if (e.kind == ChannelEvent::Kind::call) mux.reply(e.channel, e.bytes);
-        if (e.kind == ChannelEvent::Kind::cancel) mux.fail(e.channel, Error(Code::cancelled, e.bytes), {});
+        if (e.kind == ChannelEvent::Kind::cancel) mux.fail(e.channel, Error(Code::cancelled, e.bytes));
         if (!e.stream) continue;
         while (!e.stream->in.empty()) mux.read(*e.stream);
         if (e.bytes.size() % 2 != 0) mux.drop(*e.stream);
@@ -86,7 +86,9 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
       } catch (const Error&) {
       }
       break;
-    default: talk((choice & 4) != 0, input, piece); break;
+    default:
+      talk((choice & 4) != 0, input, piece);
+      break;
   }
   return 0;
 }

@@ -1,6 +1,6 @@
-// core/session/api/container.h — building on a container: pure functions from container to container. Control thread only
-// because they add ops to the session's table; they never wait.
-// Errors: invalid_argument with the texts that clients know ("no such file or directory", ...).
+// core/session/api/container.h — building on a container: pure functions from container to container. Control thread
+// only because they add ops to the session's table; they never wait. Errors: invalid_argument with the texts that
+// clients know ("no such file or directory", ...).
 #pragma once
 #include <optional>
 #include <string>
@@ -18,8 +18,8 @@ std::string absolute_in(const Container& container, std::string_view path);
 
 // Where a path of the container lies: in its root filesystem, or in one of its mounts.
 struct Located {
-  int mount = -1;     // index into mounts; -1: the root filesystem
-  std::string path;   // within the tree there; with a mount's subpath in front
+  int mount = -1;    // index into mounts; -1: the root filesystem
+  std::string path;  // within the tree there; with a mount's subpath in front
 };
 Located locate(const Container& container, const std::string& path);
 // The tree to read a path from. shown: the path as the client wrote it. Throws when it lies in a cache or a tmpfs.

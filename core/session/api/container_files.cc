@@ -34,14 +34,17 @@ Task<Value> set_rootfs(ResolveCall call, std::string id) {
   container.image_ref.clear();
   co_return object(std::move(container));
 }
-Task<Value> with_rootfs(ResolveCall call) { return set_rootfs(call, text_arg(call, given_arg(call, "directory", "id"))); }
+Task<Value> with_rootfs(ResolveCall call) {
+  return set_rootfs(call, text_arg(call, given_arg(call, "directory", "id")));
+}
 Task<Value> with_fs(ResolveCall call) { return set_rootfs(call, text_arg(call, "id")); }
 
 Task<Value> with_directory(ResolveCall call) {
   const auto source = co_await load_directory(call, text_arg(call, given_arg(call, "source", "directory")));
   const auto& container = self<Container>(call);
   CopyIn what{source.tree, directory_copy(call, source, "")};
-  co_return object(copy_into(services_of(call).runner, container, absolute_in(container, path_arg(call)), std::move(what)));
+  co_return object(
+      copy_into(services_of(call).runner, container, absolute_in(container, path_arg(call)), std::move(what)));
 }
 
 Task<Value> with_file(ResolveCall call) {

@@ -36,7 +36,8 @@ Task<Value> entries(ResolveCall call) {
 
 Task<Value> glob(ResolveCall call) {
   const auto& directory = self<Directory>(call);
-  auto found = services_of(call).runner.glob(directory.tree, directory.path, text_arg(call, "pattern"), cancel_of(call));
+  auto found =
+      services_of(call).runner.glob(directory.tree, directory.path, text_arg(call, "pattern"), cancel_of(call));
   co_return names(call, co_await found);
 }
 
@@ -113,7 +114,8 @@ Task<Value> digest(ResolveCall call) {
 Task<Value> export_to_client(ResolveCall call) {
   const auto& place = self<Directory>(call);
   auto& host = services_of(call).host;
-  co_return exported(call, co_await host.export_directory(place.tree, place.path, text_arg(call, "path"), cancel_of(call)));
+  co_return exported(call,
+                     co_await host.export_directory(place.tree, place.path, text_arg(call, "path"), cancel_of(call)));
 }
 
 }  // namespace

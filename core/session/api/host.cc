@@ -8,7 +8,8 @@ namespace {
 Task<Value> read(ResolveCall call, std::string path) {
   HostFilter filter{texts_arg(call, "include"), texts_arg(call, "exclude")};
   auto& host = services_of(call).host;
-  const auto tree = co_await host.directory(std::move(path), std::move(filter), flag_arg(call, "noCache"), cancel_of(call));
+  const auto tree =
+      co_await host.directory(std::move(path), std::move(filter), flag_arg(call, "noCache"), cancel_of(call));
   co_return object(Directory{tree, "/"});
 }
 Task<Value> directory(ResolveCall call) { return read(call, text_arg(call, "path")); }

@@ -115,7 +115,8 @@ void add_query(Resolvers& r) {
   r.value("Query", "checkVersionCompatibility", check_version_compatibility);
   r.value("Query", "pipeline", same);
   r.value("Query", "host", [](const ResolveCall&) { return object(Host{}); });
-  r.value("Query", "defaultPlatform", [](const ResolveCall& call) -> Value { return services_of(call).engine.platform; });
+  r.value("Query", "defaultPlatform",
+          [](const ResolveCall& call) -> Value { return services_of(call).engine.platform; });
   r.value("Query", "version", [](const ResolveCall& call) -> Value { return services_of(call).engine.version; });
 
   later(r, "Query", "loadCacheVolumeFromID", resolve_load<CacheVolume>);

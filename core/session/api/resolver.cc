@@ -21,8 +21,8 @@ graphql::FieldError exec_error(const link::ExecFailure& failure) {
   extensions.set("exitCode", std::int64_t{failure.exit_code});
   extensions.set("stdout", failure.out);
   extensions.set("stderr", failure.err);
-  return graphql::FieldError("process \"" + joined(failure.args) + "\" did not complete successfully: exit code: " +
-                                 std::to_string(failure.exit_code),
+  return graphql::FieldError("process \"" + joined(failure.args) +
+                                 "\" did not complete successfully: exit code: " + std::to_string(failure.exit_code),
                              std::move(extensions));
 }
 

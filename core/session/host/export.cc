@@ -79,7 +79,8 @@ std::string safe_path(const char* raw) {
   for (std::size_t at = 0; at <= name.size();) {
     const auto slash = std::min(name.find('/', at), name.size());
     if (name.substr(at, slash - at) == "..")
-      throw Error(Code::corrupt_data, "the exported archive has an entry that leaves it: \"" + std::string(name) + "\"");
+      throw Error(Code::corrupt_data,
+                  "the exported archive has an entry that leaves it: \"" + std::string(name) + "\"");
     at = slash + 1;
   }
   return clean_path(name);
@@ -110,13 +111,16 @@ class Unpacker {
     if (::unlinkat(parent.get(), name.c_str(), 0) != 0 && errno != ENOENT) throw_errno("replace " + target_ + path);
     if (const char* other = ::archive_entry_hardlink(entry)) return add_hard_link(parent.get(), name, other);
     switch (::archive_entry_filetype(entry)) {
-      case AE_IFREG: return add_file(parent.get(), name, entry, tar);
-      case AE_IFLNK: return add_link(parent.get(), name, entry);
+      case AE_IFREG:
+        return add_file(parent.get(), name, entry, tar);
+      case AE_IFLNK:
+        return add_link(parent.get(), name, entry);
       case AE_IFIFO:
         if (::mkfifoat(parent.get(), name.c_str(), ::archive_entry_perm(entry) & 0777) != 0)
           throw_errno("make fifo " + target_ + path);
         return;
-      default: return;
+      default:
+        return;
     }
   }
 
@@ -181,12 +185,11 @@ void unpack_directory(link::Stream& in, const std::string& target) {
 }
 
 std::string file_target(const std::string& requested, const std::string& name, bool into_directory) {
-  struct stat st {};
+  struct stat st{};
   if (::stat(requested.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) return requested;
   if (!into_directory)
-    throw Error(Code::invalid_argument,
-                "destination \"" + requested +
-                    "\" is a directory; must be a file path unless allowParentDirPath is set");
+    throw Error(Code::invalid_argument, "destination \"" + requested +
+                                            "\" is a directory; must be a file path unless allowParentDirPath is set");
   return join_path(requested, name);
 }
 

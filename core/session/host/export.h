@@ -1,8 +1,8 @@
 // core/session/host/export.h — unpacks what the runner sends onto the client's machine.
 //
-// The tar stream is hostile: nothing is written outside the target, whatever names or links it holds, and whatever links
-// lie there. Everything belongs to the client's own user; devices and owners are ignored. [blocking], pool threads.
-// Errors: corrupt_data for a malformed stream, the system's for the target.
+// The tar stream is hostile: nothing is written outside the target, whatever names or links it holds, and whatever
+// links lie there. Everything belongs to the client's own user; devices and owners are ignored. [blocking], pool
+// threads. Errors: corrupt_data for a malformed stream, the system's for the target.
 #pragma once
 #include <string>
 

@@ -119,7 +119,7 @@ class Walk {
   }
 
   void add_entry(Directory& directory, int fd, const std::string& name) {
-    struct stat st {};
+    struct stat st{};
     const auto path = below(directory.path, name);
     if (::fstatat(fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) return;  // removed since the directory was read
@@ -127,8 +127,7 @@ class Walk {
     }
     const bool is_directory = S_ISDIR(st.st_mode);
     auto child = is_directory ? std::make_unique<Directory>() : nullptr;
-    const auto verdict =
-        patterns_.check(path, is_directory, directory.covered, child ? &child->covered : nullptr);
+    const auto verdict = patterns_.check(path, is_directory, directory.covered, child ? &child->covered : nullptr);
     if (verdict == dag::Verdict::pruned || (verdict == dag::Verdict::passing && !is_directory)) return;
 
     store::Entry entry;

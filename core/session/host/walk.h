@@ -1,8 +1,8 @@
 // core/session/host/walk.h — reads a directory of the client's machine into a tree manifest, on several pool threads.
 //
 // Never follows a link below the top, never leaves the top. Owners become 0:0; modes, times and link targets are kept;
-// sockets and devices are left out. Errors: not_found, permission_denied, ...: the system's text and the path within the
-// directory.
+// sockets and devices are left out. Errors: not_found, permission_denied, ...: the system's text and the path within
+// the directory.
 #pragma once
 #include <memory>
 #include <string>
@@ -19,8 +19,8 @@ namespace dagger::session {
 
 // What a walk found: enough to answer a runner that asks for nodes and contents. Immutable.
 struct HostTree {
-  UniqueFd top;  // O_PATH
-  Digest root;   // exact
+  UniqueFd top;                                   // O_PATH
+  Digest root;                                    // exact
   std::unordered_map<Digest, std::string> nodes;  // encoded
   struct Source {
     std::string path;  // below top

@@ -36,7 +36,8 @@ HttpRequest plain(Parser::value_type&& message) {
   HttpRequest request;
   request.method = std::string(message.method_string());
   request.target = std::string(message.target());
-  for (const auto& field : message) request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
+  for (const auto& field : message)
+    request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
   request.body = std::move(message.body());
   return request;
 }
@@ -208,7 +209,8 @@ class HttpServer::State {
     if (error == http::error::body_limit)
       co_return co_await write(connection, error_response("", HttpError(413, "the request is too large")), false);
     if (error == http::error::header_limit)
-      co_return co_await write(connection, error_response("", HttpError(431, "the request's header is too large")), false);
+      co_return co_await write(connection, error_response("", HttpError(431, "the request's header is too large")),
+                               false);
     if (error.category() == http::make_error_code(http::error::bad_method).category() &&
         error != http::error::end_of_stream && error != http::error::partial_message)
       co_return co_await write(connection, error_response("", HttpError(400, "this is no HTTP request")), false);

@@ -209,6 +209,25 @@ TEST_F(Calls, AreJoinedBeforeTheirOwnerGoes) {
   drain();
 }
 
+TEST_F(Calls, MayEndTheirOwnPeer) {
+  connect_pair();
+  server_->serve("end", [this](std::string r, CancelToken t) {
+    server_.reset();
+    return echo(std::move(r), t);
+  });
+  start();
+  EXPECT_EQ(failure(client_->call("end", "x", {}))->code(), Code::unavailable);
+}
+
+TEST_F(Calls, WaitForAPeerThatIsNotStarted) {
+  connect_pair();
+  server_->serve("echo", [](std::string r, CancelToken t) { return echo(std::move(r), t); });
+  client_->start();
+  client_->notify("n", "early");
+  loop_.post([this] { server_->start(); });
+  EXPECT_EQ(run(client_->call("echo", "x", {})), "echo x");
+}
+
 TEST_F(Calls, NotificationsKeepTheirOrder) {
   connect_pair();
   std::vector<std::string> seen;
@@ -228,10 +247,10 @@ TEST_F(Calls, NotificationsBeforeAGoodbyeArrive) {
   server_->serve_notify("n", [&](std::string) { ++seen; });
   server_->on_closed([&](std::string) { closed = true; });
   start();
-  for (int i = 0; i < 20; ++i) client_->notify("n", std::string(200'000, 'x'));
+  for (int i = 0; i < 120; ++i) client_->notify("n", std::string(200'000, 'x'));  // more than what stops receiving
   client_.reset();
   until([&] { return closed; });
-  EXPECT_EQ(seen, 20);
+  EXPECT_EQ(seen, 120);
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ class CacheStore : public Plugin {
   static constexpr const char* kind = "cache";
   virtual CacheStoreTraits traits() const = 0;
   // The records of those keys that exist; at most one per key. Order is free.
-  virtual std::vector<std::pair<std::string, std::string>> records(const std::vector<std::string>& keys, CallContext& ctx) = 0;
+  virtual std::vector<std::pair<std::string, std::string>> records(const std::vector<std::string>& keys,
+                                                                   CallContext& ctx) = 0;
   // Atomic: a reader sees the old record, the new one, or none.
   virtual void put_record(const std::string& key, const std::string& record, CallContext& ctx) = 0;
   // Which of these blobs the tier lacks.

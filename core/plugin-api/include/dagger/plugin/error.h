@@ -27,17 +27,28 @@ enum class Code : int {
 // Short stable name of a code ("not_found"), for logs and the wire.
 inline const char* code_name(Code c) noexcept {
   switch (c) {
-    case Code::invalid_argument: return "invalid_argument";
-    case Code::not_found: return "not_found";
-    case Code::permission_denied: return "permission_denied";
-    case Code::unavailable: return "unavailable";
-    case Code::cancelled: return "cancelled";
-    case Code::unsupported: return "unsupported";
-    case Code::corrupt_data: return "corrupt_data";
-    case Code::exec_failed: return "exec_failed";
-    case Code::no_space: return "no_space";
-    case Code::plugin_fault: return "plugin_fault";
-    case Code::internal: return "internal";
+    case Code::invalid_argument:
+      return "invalid_argument";
+    case Code::not_found:
+      return "not_found";
+    case Code::permission_denied:
+      return "permission_denied";
+    case Code::unavailable:
+      return "unavailable";
+    case Code::cancelled:
+      return "cancelled";
+    case Code::unsupported:
+      return "unsupported";
+    case Code::corrupt_data:
+      return "corrupt_data";
+    case Code::exec_failed:
+      return "exec_failed";
+    case Code::no_space:
+      return "no_space";
+    case Code::plugin_fault:
+      return "plugin_fault";
+    case Code::internal:
+      return "internal";
   }
   return "internal";
 }

@@ -1,7 +1,7 @@
 // dagger/plugin/executor.h — runs a process in a root filesystem and gives its outputs.
 //
-// An ExecRequest carries requirements only: layers, mounts of every kind, network class, devices, limits; never an fd of
-// a local kernel object. So an executor may be remote. A local one offers the capability "executor.local/1"
+// An ExecRequest carries requirements only: layers, mounts of every kind, network class, devices, limits; never an fd
+// of a local kernel object. So an executor may be remote. A local one offers the capability "executor.local/1"
 // (LocalExecutor): the engine then prepares views, network and files itself and seals the changes afterwards.
 #pragma once
 #include <memory>
@@ -25,7 +25,7 @@ enum class MountKind : int {
 
 struct ExecMount {
   MountKind kind = MountKind::tree;
-  std::string target;        // absolute and clean ("/a/b"), in the container
+  std::string target;  // absolute and clean ("/a/b"), in the container
   bool read_only = false;
   std::string output;        // tree && !read_only: the name of this mount's output; else empty
   std::vector<Layer> stack;  // tree: lowest first
@@ -36,31 +36,31 @@ struct ExecMount {
 };
 
 struct Limits {
-  double cpus = 0;                                // 0: none
-  std::uint64_t memory_bytes = 0, pids = 0;       // 0: none
+  double cpus = 0;                           // 0: none
+  std::uint64_t memory_bytes = 0, pids = 0;  // 0: none
 };
 
 struct ExecRequest {
-  std::string exec_id;                 // unique in this engine, [a-z0-9]+
-  std::vector<Layer> root;             // lowest first
-  std::vector<ExecMount> mounts;       // in order of target depth: parents first
-  std::vector<std::string> args;       // not empty
+  std::string exec_id;                                   // unique in this engine, [a-z0-9]+
+  std::vector<Layer> root;                               // lowest first
+  std::vector<ExecMount> mounts;                         // in order of target depth: parents first
+  std::vector<std::string> args;                         // not empty
   std::vector<std::pair<std::string, std::string>> env;  // in order; secrets among them
-  std::string cwd = "/";               // made if missing
-  std::string user;                    // "", "name", "uid", "user:group", ... resolved in the root filesystem
+  std::string cwd = "/";                                 // made if missing
+  std::string user;  // "", "name", "uid", "user:group", ... resolved in the root filesystem
   std::string hostname;
   std::string network_class = "host";
   std::vector<HostEntry> hosts;
-  std::string platform;                // "linux/amd64"
-  bool root_capabilities = false;      // every capability, no seccomp, no masked paths
-  std::vector<std::string> devices;    // requests such as "gpu=all"
+  std::string platform;              // "linux/amd64"
+  bool root_capabilities = false;    // every capability, no seccomp, no masked paths
+  std::vector<std::string> devices;  // requests such as "gpu=all"
   Limits limits;
-  std::string root_output = "root";    // name of the output that holds the root's changes
+  std::string root_output = "root";  // name of the output that holds the root's changes
 };
 
 struct ExecOutput {
   std::string name;
-  Layer layer;         // remote executors: at least a remote place; local ones: filled by the engine
+  Layer layer;  // remote executors: at least a remote place; local ones: filled by the engine
   bool unchanged = false;
 };
 
@@ -68,8 +68,8 @@ enum class ExitKind : int { exited, signaled, oom_killed, not_started };
 
 struct ExecStatus {
   ExitKind kind = ExitKind::exited;
-  int code = 0;          // exit code, or signal number
-  std::string message;   // not_started: why ("exec: "foobar": not found in $PATH")
+  int code = 0;         // exit code, or signal number
+  std::string message;  // not_started: why ("exec: "foobar": not found in $PATH")
 };
 
 struct ExecStats {
@@ -82,7 +82,7 @@ class Running {
   virtual ~Running() = default;
   // Readable once the process tree has ended; for poll/epoll. Belongs to this object.
   virtual int done_fd() const noexcept = 0;
-  virtual void signal(int number) = 0;      // to the container's first process
+  virtual void signal(int number) = 0;  // to the container's first process
   virtual ExecStats stats() const = 0;
   // Blocks until done_fd() is readable. Every process of the exec has ended when it returns.
   virtual ExecStatus wait(CallContext& ctx) = 0;
@@ -90,8 +90,8 @@ class Running {
   virtual std::vector<ExecOutput> outputs(CallContext& ctx) = 0;
 };
 
-// The ends of the process's standard streams that the engine reads from and writes to. Owned by the caller; the executor
-// duplicates what it keeps. -1: nothing (reads as empty, writes vanish).
+// The ends of the process's standard streams that the engine reads from and writes to. Owned by the caller; the
+// executor duplicates what it keeps. -1: nothing (reads as empty, writes vanish).
 struct Stdio {
   int in = -1, out = -1, err = -1;
 };
@@ -100,7 +100,7 @@ struct Stdio {
 class LayerTransfer {
  public:
   virtual std::unique_ptr<ByteStream> read(const Layer& layer, std::string_view form) = 0;  // blob forms only
-  virtual Layer write(ByteStream& stream, std::string_view form) = 0;                        // verified, sealed, kept
+  virtual Layer write(ByteStream& stream, std::string_view form) = 0;                       // verified, sealed, kept
  protected:
   ~LayerTransfer() = default;
 };
@@ -126,7 +126,7 @@ class Executor : public Plugin {
 
 // What the engine prepared for one entry of ExecRequest::mounts.
 struct LocalMount {
-  int fd = -1;                  // directory or file, or a detached mount; belongs to the engine. -1: tmpfs, secret, file
+  int fd = -1;  // directory or file, or a detached mount; belongs to the engine. -1: tmpfs, secret, file
   bool detached_mount = false;  // clone and attach fd; else bind it
   std::string content;          // secret, file: the bytes
 };
@@ -138,7 +138,7 @@ struct LocalExec {
   Namespace netns = Namespace::host;
   int netns_fd = -1;
   std::string resolv_conf;    // for /etc/resolv.conf; empty: the host's file if netns is host, else none
-  std::string cgroup_parent;       // "" : none
+  std::string cgroup_parent;  // "" : none
 };
 
 class LocalExecutor {

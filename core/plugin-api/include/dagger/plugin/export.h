@@ -3,10 +3,10 @@
 //   DAGGER_PLUGIN(dagger::plugin::Source, GitSource, "git", "1.2.0", "Example Ltd");
 //
 // GitSource derives from the interface and has a constructor (dagger::plugin::Host&, std::string_view config_json).
-// A public member "static constexpr char settings_schema[] = R"({...})";" goes into a section of the file: the host then
-// checks the settings, and shows their descriptions, without running code of the plugin. Without it the host checks them
-// against config_schema() after the constructor has run. Either way throw Error{invalid_argument} for what only the plugin
-// can know to be wrong. Exactly two symbols leave the .so (see cmake/plugin.map).
+// A public member "static constexpr char settings_schema[] = R"({...})";" goes into a section of the file: the host
+// then checks the settings, and shows their descriptions, without running code of the plugin. Without it the host
+// checks them against config_schema() after the constructor has run. Either way throw Error{invalid_argument} for what
+// only the plugin can know to be wrong. Exactly two symbols leave the .so (see cmake/plugin.map).
 #pragma once
 #include <cstring>
 #include <type_traits>
@@ -81,18 +81,18 @@ int create(void* host, const char* config, void** out, char* err, std::size_t si
 
 }  // namespace dagger::plugin::detail
 
-#define DAGGER_PLUGIN(Interface, Class, Name, Version, Vendor)                                                    \
-  extern "C" {                                                                                                    \
-  extern const dagger_plugin_manifest dagger_plugin_manifest_v1                                                   \
-      __attribute__((visibility("default"), section(DAGGER_MANIFEST_SECTION)));                                   \
-  constexpr dagger_plugin_manifest dagger_plugin_manifest_v1 =                                                    \
-      ::dagger::plugin::detail::make_manifest(Interface::kind, Name, Version, Vendor);                            \
-  __attribute__((visibility("default"))) int dagger_plugin_create_v1(void* host, const char* config, void** out,  \
-                                                                     char* err, size_t err_size);                 \
-  int dagger_plugin_create_v1(void* host, const char* config, void** out, char* err, size_t err_size) {           \
-    return ::dagger::plugin::detail::create<Interface, Class>(host, config, out, err, err_size);                  \
-  }                                                                                                               \
-  }                                                                                                               \
-  __attribute__((used, section(DAGGER_SCHEMA_SECTION))) static constexpr auto dagger_plugin_schema =              \
-      ::dagger::plugin::detail::SchemaOf<Class>::text;                                                            \
+#define DAGGER_PLUGIN(Interface, Class, Name, Version, Vendor)                                                   \
+  extern "C" {                                                                                                   \
+  extern const dagger_plugin_manifest dagger_plugin_manifest_v1                                                  \
+      __attribute__((visibility("default"), section(DAGGER_MANIFEST_SECTION)));                                  \
+  constexpr dagger_plugin_manifest dagger_plugin_manifest_v1 =                                                   \
+      ::dagger::plugin::detail::make_manifest(Interface::kind, Name, Version, Vendor);                           \
+  __attribute__((visibility("default"))) int dagger_plugin_create_v1(void* host, const char* config, void** out, \
+                                                                     char* err, size_t err_size);                \
+  int dagger_plugin_create_v1(void* host, const char* config, void** out, char* err, size_t err_size) {          \
+    return ::dagger::plugin::detail::create<Interface, Class>(host, config, out, err, err_size);                 \
+  }                                                                                                              \
+  }                                                                                                              \
+  __attribute__((used, section(DAGGER_SCHEMA_SECTION))) static constexpr auto dagger_plugin_schema =             \
+      ::dagger::plugin::detail::SchemaOf<Class>::text;                                                           \
   static_assert(true, "")

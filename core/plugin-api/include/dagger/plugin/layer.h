@@ -11,9 +11,10 @@ namespace dagger::plugin {
 
 // Names of forms. A snapshotter may define further ones ("erofs"); the store treats them as opaque.
 namespace form {
-inline constexpr const char* overlay_trusted = "overlay-trusted";  // directory; char device 0:0 whiteouts, trusted.overlay.opaque
-inline constexpr const char* overlay_user = "overlay-user";        // directory; the same with user.overlay.*
-inline constexpr const char* tar = "tar";                          // blob: uncompressed OCI layer tar, AUFS whiteouts
+inline constexpr const char* overlay_trusted =
+    "overlay-trusted";  // directory; char device 0:0 whiteouts, trusted.overlay.opaque
+inline constexpr const char* overlay_user = "overlay-user";  // directory; the same with user.overlay.*
+inline constexpr const char* tar = "tar";                    // blob: uncompressed OCI layer tar, AUFS whiteouts
 inline constexpr const char* tar_gzip = "tar+gzip";
 inline constexpr const char* tar_zstd = "tar+zstd";
 inline constexpr const char* remote = "remote";  // known elsewhere by digest; no local bytes

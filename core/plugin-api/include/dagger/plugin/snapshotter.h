@@ -38,7 +38,8 @@ class View {
  public:
   virtual ~View() = default;
   // The root directory, O_PATH or better. Belongs to the view. If detached_mount() it is the root of a mount that is in
-  // no mount namespace: an executor attaches it with move_mount(2) after open_tree(OPEN_TREE_CLONE); otherwise it binds it.
+  // no mount namespace: an executor attaches it with move_mount(2) after open_tree(OPEN_TREE_CLONE); otherwise it binds
+  // it.
   virtual int root_fd() const noexcept = 0;
   virtual bool detached_mount() const noexcept = 0;
   // Ends writing and turns the changes into a layer. Call at most once, on a writable view, when no process uses it any

@@ -1,7 +1,8 @@
 // dagger/plugin/source.h — pins a reference, then fetches what it names.
 //
-// pin() turns "alpine:3" into something that never changes meaning; fetch() streams its layers into the sink. Unpacking,
-// digests, permissions and path safety are the host's: a source only delivers bytes, or fills an empty directory.
+// pin() turns "alpine:3" into something that never changes meaning; fetch() streams its layers into the sink.
+// Unpacking, digests, permissions and path safety are the host's: a source only delivers bytes, or fills an empty
+// directory.
 #pragma once
 #include <memory>
 #include <utility>
@@ -14,10 +15,10 @@ using Attributes = std::vector<std::pair<std::string, std::string>>;
 
 // What the user wrote, split by the host at the first ':' of its scheme.
 struct SourceRef {
-  std::string scheme;    // one of schemes(): "oci", "git", "https", ...
-  std::string location;  // the rest, as written ("alpine:3", "//example.com/x.tar")
-  Attributes attributes; // "ref" (git: branch, tag or commit), "checksum", "subdir", ...
-  std::string platform;  // "linux/amd64"; "" where it does not matter
+  std::string scheme;     // one of schemes(): "oci", "git", "https", ...
+  std::string location;   // the rest, as written ("alpine:3", "//example.com/x.tar")
+  Attributes attributes;  // "ref" (git: branch, tag or commit), "checksum", "subdir", ...
+  std::string platform;   // "linux/amd64"; "" where it does not matter
 };
 
 enum class SourceShape : int { image, directory, file };
@@ -50,10 +51,12 @@ class SourceSink {
  public:
   // True: the host holds this layer already (by id or diff_id); it need not be delivered.
   virtual bool have(const SourceLayer& layer) = 0;
-  // Delivers a layer as a tar stream, compressed or not (media_type, and the stream's own magic, tell). Reads to the end,
-  // verifies id (where it is a digest) and diff_id, unpacks. Throws corrupt_data and whatever stream.read() throws.
+  // Delivers a layer as a tar stream, compressed or not (media_type, and the stream's own magic, tell). Reads to the
+  // end, verifies id (where it is a digest) and diff_id, unpacks. Throws corrupt_data and whatever stream.read()
+  // throws.
   virtual void tar(const SourceLayer& layer, ByteStream& stream) = 0;
-  // An empty directory (O_DIRECTORY fd) for the plugin to fill; done() makes it the layer. Not calling done() discards it.
+  // An empty directory (O_DIRECTORY fd) for the plugin to fill; done() makes it the layer. Not calling done() discards
+  // it.
   class Directory {
    public:
     virtual ~Directory() = default;
@@ -71,12 +74,13 @@ class Source : public Plugin {
  public:
   static constexpr const char* kind = "source";
   virtual std::vector<std::string> schemes() const = 0;
-  // last: the pin that the same reference had before, if the host still knows it; a source may revalidate and return it.
-  // May deliver into sink what it had to download to pin. Throws not_found, unavailable, permission_denied.
+  // last: the pin that the same reference had before, if the host still knows it; a source may revalidate and return
+  // it. May deliver into sink what it had to download to pin. Throws not_found, unavailable, permission_denied.
   virtual PinResult pin(const SourceRef& ref, const std::optional<Pin>& last, SourceSink& sink, CallContext& ctx) = 0;
   // Delivers one layer of a pin that this plugin made, maybe in another process, long ago. Called for several layers of
   // one pin at the same time.
-  virtual void fetch(const SourceRef& ref, const Pin& pin, const SourceLayer& layer, SourceSink& sink, CallContext& ctx) = 0;
+  virtual void fetch(const SourceRef& ref, const Pin& pin, const SourceLayer& layer, SourceSink& sink,
+                     CallContext& ctx) = 0;
 };
 
 }  // namespace dagger::plugin
