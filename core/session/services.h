@@ -42,13 +42,12 @@ struct Services {
 
 // One GraphQL request. Its resolvers hold it; tasks outlives it.
 struct Request {
-  Request(Services& s, TaskGroup& t) : services(s), tasks(t) {}
+  Request(Services& s, TaskGroup& t, std::optional<graphql::Version> v) : services(s), tasks(t), version(v) {}
   Services& services;
   TaskGroup& tasks;
-  CancelSource cancel;
-  // The client's own, where known. ResolveCall::version() is only the start of the range of versions with the same
-  // schema.
+  // Of the client, exactly (a view stands for a range of versions); nothing: unknown, it sees the superset.
   std::optional<graphql::Version> version;
+  CancelSource cancel;
   std::string claimed_version;  // what the client said about itself by checkVersionCompatibility
 };
 

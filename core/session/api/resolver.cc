@@ -105,8 +105,7 @@ std::string_view given_arg(const ResolveCall& call, std::string_view name, std::
 }
 
 bool client_since(const ResolveCall& call, graphql::Version version) {
-  if (!call.version()) return graphql::Version{0, 9, 0} >= version;  // the superset behaves as 0.9
-  return call.context<Request>().version.value_or(*call.version()) >= version;
+  return request_of(call).version.value_or(graphql::Version{0, 9, 0}) >= version;
 }
 
 Task<Directory> load_directory(ResolveCall call, std::string id) {

@@ -288,6 +288,16 @@ TEST_F(Api, AnswersExportsInTheTypeOfTheClientsGeneration) {
   EXPECT_EQ(data(R"({directory{export(path:"out")}})", "0.12.0")["directory"]["export"], dir.path() + "/out");
 }
 
+TEST_F(Api, RemembersTheGenerationThatAClientClaimsButTakesDocumentsOfOthers) {
+  runner.exported_tar = std::string(1024, '\0');
+  const char* query = R"({directory{export(path:"out")}})";
+  EXPECT_TRUE(data(query)["directory"]["export"].is_string());
+  EXPECT_EQ(data(R"({checkVersionCompatibility(version:"0.9.11")})")["checkVersionCompatibility"], true);
+  EXPECT_EQ(data(query)["directory"]["export"], true);
+  const auto id = data("{container{id}}")["container"]["id"].get<std::string>();
+  EXPECT_EQ(data("{node(id:\"" + id + "\"){id}}")["node"]["id"], id);
+}
+
 TEST_F(Api, ACancelledRequestCancelsWhatItWaitsFor) {
   runner.hang = true;
   CancelSource cancel;
