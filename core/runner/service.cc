@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <chrono>
 #include <cstring>
 #include <future>
 #include <unordered_map>
