@@ -218,7 +218,7 @@ void Connection::pump(Lock& lock, std::size_t budget) {
   sending_ = false;
   if (dead_) {  // it died while the lock was free
     batch_.clear();
-    wire_.close();
+    if (released_) wire_.close();
   } else if (closing_ && !ended_ && write_error_ == 0 && batch_.empty() && mux_.nothing_to_send()) {
     ended_ = true;
     on_io_thread(&Connection::say_end);
@@ -427,6 +427,7 @@ void Connection::lost(std::string reason) {
   writer_.reset();
   {
     const Lock lock(mutex_);
+    released_ = true;
     if (!sending_) {
       batch_.clear();
       wire_.close();

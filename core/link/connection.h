@@ -103,6 +103,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool closing_ = false;  // goodbye is said or queued: nothing is delivered any more
   bool ended_ = false;    // the goodbye has left
   bool dead_ = false;
+  bool released_ = false;  // dead, and Asio no longer knows the fds: whoever sends last closes them
   std::string reason_;
   std::size_t backlog_ = 0;  // cost of events that are not handled
   bool paused_ = false;      // not receiving because of it

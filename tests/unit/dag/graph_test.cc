@@ -1,0 +1,217 @@
+#include "core/dag/graph.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "dagger/plugin/error.h"
+#include "tests/unit/dag/sample_ops.h"
+
+namespace dagger::dag {
+namespace {
+
+const auto nothing = [](const Digest&) -> std::optional<std::string> { return std::nullopt; };
+
+Op write(const Op& base, const std::string& path) {
+  return {Write{path, "data", "", 0644}, {{digest(base), main_output(base)}}};
+}
+
+std::vector<Op> chain(std::size_t length) {
+  std::vector<Op> ops{{Scratch{}, {}}};
+  while (ops.size() < length) ops.push_back(write(ops.back(), "/" + std::to_string(ops.size())));
+  return ops;
+}
+
+Code code_of(Graph& graph, std::vector<Op> ops) {
+  try {
+    graph.add(std::move(ops), nothing);
+  } catch (const Error& e) {
+    return e.code();
+  }
+  ADD_FAILURE() << "taken";
+  return Code::internal;
+}
+
+TEST(Graph, GivesTheSameKeysInWhateverOrderOpsCome) {
+  auto ops = chain(50);
+  Graph ordered("s");
+  ordered.add(ops, nothing);
+  std::mt19937 random(7);
+  for (int i = 0; i < 20; ++i) {
+    std::ranges::shuffle(ops, random);
+    Graph shuffled("s");
+    shuffled.add(ops, nothing);
+    ASSERT_EQ(shuffled.size(), ordered.size());
+    for (const auto& op : ops) EXPECT_EQ(shuffled.find(digest(op))->key, ordered.find(digest(op))->key);
+  }
+}
+
+TEST(Graph, TakesAnOpTwiceAsOnce) {
+  const auto ops = chain(3);
+  Graph graph("s");
+  graph.add({ops[0], ops[1], ops[1], ops[0]}, nothing);
+  graph.add(ops, nothing);
+  EXPECT_EQ(graph.size(), 3U);
+}
+
+TEST(Graph, AsksForOpsThatAreNamedButNotGiven) {
+  const auto ops = chain(4);
+  std::map<Digest, std::string> stored;
+  for (const auto& op : ops) stored[digest(op)] = encode(op);
+  Graph graph("s");
+  int asked = 0;
+  graph.add({ops.back()}, [&](const Digest& d) -> std::optional<std::string> {
+    ++asked;
+    return stored.at(d);
+  });
+  EXPECT_EQ(graph.size(), 4U);
+  EXPECT_EQ(asked, 3);
+}
+
+TEST(Graph, NamesTheInputThatNobodyHas) {
+  const auto ops = chain(2);
+  Graph graph("s");
+  try {
+    graph.add({ops[1]}, nothing);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Code::not_found);
+    EXPECT_NE(std::string(e.what()).find(digest(ops[0]).str()), std::string::npos);
+  }
+  EXPECT_EQ(graph.find(digest(ops[1])), nullptr);
+}
+
+TEST(Graph, RefusesAnOutputThatTheInputHasNot) {
+  const Op base{Scratch{}, {}};
+  Graph graph("s");
+  EXPECT_EQ(code_of(graph, {base, {Write{"/f", "", "", 0644}, {{digest(base), "root"}}}}), Code::corrupt_data);
+}
+
+// A store whose contents do not fit their names.
+TEST(Graph, RefusesOpsThatReferToEachOther) {
+  const auto ops = chain(1);
+  const Digest a = Digest::of("a"), b = Digest::of("b");
+  const std::map<Digest, std::string> lies = {{a, encode({Subpath{"/x"}, {{b, ""}}})},
+                                              {b, encode({Subpath{"/y"}, {{a, ""}}})}};
+  Graph graph("s");
+  EXPECT_THROW(graph.add({{Subpath{"/z"}, {{a, ""}}}}, [&](const Digest& d) { return std::optional(lies.at(d)); }),
+               Error);
+  EXPECT_THROW(graph.add({{Subpath{"/z"}, {{a, ""}}}},
+                         [&](const Digest&) { return std::optional(encode({Subpath{"/x"}, {{a, ""}}})); }),
+               Error);
+}
+
+TEST(Graph, RefusesAnOpFromTheStoreUnderAnotherName) {
+  const Digest name = Digest::of("not its digest");
+  Graph graph("s");
+  try {
+    graph.add({{Subpath{"/z"}, {{name, ""}}}}, [&](const Digest&) { return std::optional(encode({Scratch{}, {}})); });
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Code::corrupt_data);
+  }
+}
+
+TEST(Graph, TimesMatterToEverythingAfterTheyWereSet) {
+  const Op scratch{Scratch{}, {}};
+  const Op plain = write(scratch, "/a");
+  const Op times{Timestamps{0}, {{digest(plain), ""}}};
+  const Op after = write(times, "/b");
+  const Op merged{Merge{}, {{digest(plain), ""}, {digest(after), ""}}};
+  Graph graph("s");
+  graph.add({scratch, plain, times, after, merged}, nothing);
+  const auto matter = [&](const Op& op) { return graph.find(digest(op))->times_matter; };
+  EXPECT_FALSE(matter(scratch));
+  EXPECT_FALSE(matter(plain));
+  EXPECT_TRUE(matter(times));
+  EXPECT_TRUE(matter(after));
+  EXPECT_TRUE(matter(merged));
+}
+
+TEST(Graph, KnowsScopesApartOnlyDownstreamOfWhatNeedsThem) {
+  const Op scratch{Scratch{}, {}};
+  Exec with_cache;
+  with_cache.args = {"true"};
+  with_cache.mounts.push_back({MountType::cache, "/c", -1, "", false, "npm"});
+  const Op exec{with_cache, {{digest(scratch), ""}}};
+  const Op after = write(exec, "/b"), beside = write(scratch, "/b");
+  Graph one("uid:1"), two("uid:2");
+  for (auto* g : {&one, &two}) g->add({scratch, exec, after, beside}, nothing);
+  const auto same = [&](const Op& op) { return one.find(digest(op))->key == two.find(digest(op))->key; };
+  EXPECT_TRUE(same(scratch));
+  EXPECT_TRUE(same(beside));
+  EXPECT_FALSE(same(exec));
+  EXPECT_FALSE(same(after));
+}
+
+TEST(Graph, ClosureHasEveryInputOnceBeforeItsUsers) {
+  const Op scratch{Scratch{}, {}};
+  const Op left = write(scratch, "/l"), right = write(scratch, "/r");
+  const Op merged{Merge{}, {{digest(left), ""}, {digest(right), ""}, {digest(left), ""}}};
+  const Op unrelated = write(scratch, "/u");
+  Graph graph("s");
+  graph.add({merged, unrelated, left, right, scratch}, nothing);
+  const auto order = graph.closure(digest(merged));
+  ASSERT_EQ(order.size(), 4U);
+  EXPECT_EQ(order.back()->digest, digest(merged));
+  EXPECT_EQ(order.front()->digest, digest(scratch));
+  EXPECT_TRUE(graph.closure(Digest::of("unknown")).empty());
+}
+
+// On a thread with a small stack, so that recursion over the graph would end the program.
+template <class F>
+void with_small_stack(F f) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 512 * 1024);
+  pthread_t thread;
+  const auto body = [](void* p) -> void* {
+    (*static_cast<F*>(p))();
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, &attributes, body, &f), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+}
+
+TEST(Graph, TakesAChainOfTenThousandOpsWithoutStack) {
+  with_small_stack([] {
+    auto ops = chain(10'000);
+    const Digest top = digest(ops.back());
+    std::ranges::reverse(ops);
+    Graph graph("s");
+    graph.add(std::move(ops), nothing);
+    EXPECT_EQ(graph.closure(top).size(), 10'000U);
+  });
+}
+
+TEST(Graph, AsksForAChainOfTenThousandOpsWithoutStack) {
+  with_small_stack([] {
+    const auto ops = chain(10'000);
+    std::map<Digest, std::string> stored;
+    for (const auto& op : ops) stored[digest(op)] = encode(op);
+    Graph graph("s");
+    graph.add({ops.back()}, [&](const Digest& d) { return std::optional(stored.at(d)); });
+    EXPECT_EQ(graph.size(), 10'000U);
+  });
+}
+
+TEST(Graph, MergesOfTheSameInputsStaySmall) {
+  // 2^40 paths lead from the top to the bottom.
+  std::vector<Op> ops{{Scratch{}, {}}};
+  for (int i = 0; i < 40; ++i) {
+    const Ref below{digest(ops.back()), ""};
+    ops.push_back({Merge{}, {below, below}});
+  }
+  Graph graph("s");
+  const Digest top = digest(ops.back());
+  graph.add(ops, nothing);
+  EXPECT_EQ(graph.closure(top).size(), 41U);
+}
+
+}  // namespace
+}  // namespace dagger::dag
