@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -35,12 +37,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Runs pipelines of containers that a client tool describes.", "dagger"};
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of every command");
-  app.add_option("--workdir", globals.workdir, "Directory to work in")->envname("DAGGER_WORKDIR");
-  app.add_option("--config", globals.config_file, "The operator's configuration file");
-  app.add_option("--progress", globals.progress, "How progress is shown")
-      ->check(CLI::IsMember({"auto", "plain", "tty"}));
-  app.add_flag("-d,--debug", globals.debug, "More diagnostics");
-  app.add_flag("-s,--silent", globals.silent, "No progress at all");
+  if (const char* workdir = std::getenv("DAGGER_WORKDIR")) globals.workdir = workdir;
+  dagger::cli::add_global_flags(app, globals);
   app.fallthrough();
   using namespace dagger::cli;
   for (const auto add :
@@ -50,7 +48,10 @@ int main(int argc, char** argv) {
   try {
     globals.program = own_path();
     globals.install_dir = dagger::parent_path(dagger::parent_path(globals.program));
-    app.parse(argc, argv);
+    std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+    drop_run_separator(arguments);
+    std::ranges::reverse(arguments);  // as the parser wants them
+    app.parse(std::move(arguments));
   } catch (const CLI::ParseError& e) {
     return app.exit(e);
   } catch (const std::exception& e) {

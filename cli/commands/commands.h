@@ -3,6 +3,7 @@
 // exit 1.
 #pragma once
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -21,7 +22,12 @@ struct Globals {
   int exit_code = 0;
 };
 
+// The persistent flags. For the program, and for commands that keep unknown flags for themselves.
+void add_global_flags(CLI::App& app, Globals& globals);
+
 void add_run(CLI::App& app, Globals& globals);
+// Takes out the "--" that may stand between run's own flags and the command; the parser would read it otherwise.
+void drop_run_separator(std::vector<std::string>& arguments);
 void add_session(CLI::App& app, Globals& globals);
 void add_query(CLI::App& app, Globals& globals);
 void add_runner(CLI::App& app, Globals& globals);

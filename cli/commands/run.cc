@@ -83,15 +83,33 @@ void add_run(CLI::App& app, Globals& globals) {
   auto timeout = std::make_shared<std::string>("10s");
   command->add_option("--cleanup-timeout", *timeout, "How long the command may take to end after a signal");
   command->add_flag("--focus", options->focus, "Accepted for older scripts");
+  add_global_flags(*command, globals);
   command->fallthrough(false);  // what follows belongs to the command, flags too
   command->prefix_command();
   command->callback([command, options, timeout, &globals] {
     options->command = command->remaining();
-    if (!options->command.empty() && options->command[0] == "--") options->command.erase(options->command.begin());
     if (options->command.empty()) throw CLI::RequiredError("a command to run");
     options->cleanup_seconds = seconds_of(*timeout);
     globals.exit_code = with_session(globals, {}, exit_interrupted, run_command, options.get());
   });
+}
+
+void drop_run_separator(std::vector<std::string>& arguments) {
+  bool seen_run = false;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const auto& argument = arguments[i];
+    const bool takes_value = argument == "--cleanup-timeout" || argument == "--workdir" || argument == "--config" ||
+                             argument == "--progress";
+    if (takes_value) {
+      ++i;
+    } else if (argument == "--") {
+      if (seen_run) arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(i));
+      return;
+    } else if (!argument.starts_with('-')) {
+      if (seen_run || argument != "run") return;
+      seen_run = true;
+    }
+  }
 }
 
 }  // namespace dagger::cli

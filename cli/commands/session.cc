@@ -75,6 +75,8 @@ void add_session(CLI::App& app, Globals& globals) {
   command->add_option("--label", options->labels, "KEY:VALUE about the client; may be repeated")
       ->allow_extra_args(false);
   command->add_option("--version", options->version, "Version of the API that the client was made for");
+  add_global_flags(*command, globals);
+  command->fallthrough(false);
   command->allow_extras();  // SDKs of every generation pass flags of their own
   command->callback([options, &globals] {
     SessionSetup setup;
