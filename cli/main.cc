@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -37,10 +36,10 @@ int main(int argc, char** argv) {
   CLI::App app{"Runs pipelines of containers that a client tool describes.", "dagger"};
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of every command");
-  if (const char* workdir = std::getenv("DAGGER_WORKDIR")) globals.workdir = workdir;
-  dagger::cli::add_global_flags(app, globals);
-  app.fallthrough();
   using namespace dagger::cli;
+  if (const char* workdir = ::getenv("DAGGER_WORKDIR")) globals.workdir = workdir;
+  add_global_options(app, globals);
+  app.fallthrough();
   for (const auto add :
        {add_run, add_session, add_query, add_runner, add_version, add_plugin, add_config, add_completion})
     add(app, globals);
@@ -48,10 +47,10 @@ int main(int argc, char** argv) {
   try {
     globals.program = own_path();
     globals.install_dir = dagger::parent_path(dagger::parent_path(globals.program));
-    std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-    drop_run_separator(arguments);
-    std::ranges::reverse(arguments);  // as the parser wants them
-    app.parse(std::move(arguments));
+    std::vector<std::string> args(argv + 1, argv + argc);
+    drop_run_mark(app, args);
+    std::reverse(args.begin(), args.end());  // as the parser wants them
+    app.parse(std::move(args));
   } catch (const CLI::ParseError& e) {
     return app.exit(e);
   } catch (const std::exception& e) {

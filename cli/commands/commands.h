@@ -22,12 +22,12 @@ struct Globals {
   int exit_code = 0;
 };
 
-// The persistent flags. For the program, and for commands that keep unknown flags for themselves.
-void add_global_flags(CLI::App& app, Globals& globals);
+// The flags that stand before a command, or among its own. A command that takes unknown flags has to say them itself.
+void add_global_options(CLI::App& app, Globals& globals);
+// "run FLAGS -- COMMAND" is "run FLAGS COMMAND": the parser would take "--" for the end of run.
+void drop_run_mark(CLI::App& app, std::vector<std::string>& args);
 
 void add_run(CLI::App& app, Globals& globals);
-// Takes out the "--" that may stand between run's own flags and the command; the parser would read it otherwise.
-void drop_run_separator(std::vector<std::string>& arguments);
 void add_session(CLI::App& app, Globals& globals);
 void add_query(CLI::App& app, Globals& globals);
 void add_runner(CLI::App& app, Globals& globals);

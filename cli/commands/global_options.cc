@@ -1,11 +1,12 @@
+// The flags of every command.
 #include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
 
 namespace dagger::cli {
 
-void add_global_flags(CLI::App& app, Globals& globals) {
-  app.add_option("--workdir", globals.workdir, "Directory to work in (also: $DAGGER_WORKDIR)");
+void add_global_options(CLI::App& app, Globals& globals) {
+  app.add_option("--workdir", globals.workdir, "Directory to work in ($DAGGER_WORKDIR)");
   app.add_option("--config", globals.config_file, "The operator's configuration file");
   app.add_option("--progress", globals.progress, "How progress is shown")
       ->check(CLI::IsMember({"auto", "plain", "tty"}));
