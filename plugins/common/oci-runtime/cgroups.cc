@@ -169,7 +169,6 @@ struct Cgroups::Instance {
     UniqueFd lock;
   };
   std::vector<Part> parts;
-  bool guarded = false;  // devices
   Instance() = default;
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
@@ -187,7 +186,12 @@ Cgroups::Cgroups(bool runtime_makes_groups)
     : runtime_makes_groups_(runtime_makes_groups),
       mounts_(parse_cgroups(slurp("/proc/self/mountinfo"), slurp("/proc/self/cgroup"))),
       name_(random_name()) {
-  for (auto& h : mounts_.hierarchies) {
+  auto& all = mounts_.hierarchies;
+  // A container's are often there to be read only: then they are as good as none.
+  all.erase(std::remove_if(all.begin(), all.end(), [](const auto& h) { return ::access(h.mount.c_str(), W_OK) != 0; }),
+            all.end());
+  if (all.empty()) mounts_.layout = CgroupLayout::none;
+  for (auto& h : all) {
     if (!is_directory(h.own)) h.own = h.mount;  // a container's view without a cgroup namespace
     remove_stale(h.own);
     if (h.mount != h.own) remove_stale(h.mount);
@@ -225,15 +229,17 @@ Cgroups::Instance& Cgroups::instance(const std::string& parent) {
       }
       for (const char* kind : {"/guarded", "/all"}) {
         make_group(part.path + kind);
+        make_group(part.path + kind + "/shared");
         for (const char* controller : {"+memory", "+pids", "+cpu"})
           put(part.path + kind + "/cgroup.subtree_control", controller);
       }
       const UniqueFd guarded(::open((part.path + "/guarded").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      made->guarded = device_program_ && attach_device_program(device_program_.get(), guarded.get());
+      if (device_program_ && !attach_device_program(device_program_.get(), guarded.get()))
+        sys::fail("guard the devices of cgroup " + part.path);
     } else if (h.has("devices") && !runtime_makes_groups_) {
-      made->guarded = put(part.path + "/devices.deny", "a");
-      for (const auto& line : allowed_devices_v1())
-        made->guarded = put(part.path + "/devices.allow", line) && made->guarded;
+      bool guarded = put(part.path + "/devices.deny", "a");
+      for (const auto& line : allowed_devices_v1()) guarded = put(part.path + "/devices.allow", line) && guarded;
+      if (!guarded) sys::fail("guard the devices of cgroup " + part.path);
     } else if (h.has("cpuset")) {  // a v1 cpuset takes no process before it has cpus and nodes
       put(part.path + "/cgroup.clone_children", "1");
       for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) put(part.path + file, slurp(base + file));
@@ -254,12 +260,14 @@ void limit(const std::string& file, std::uint64_t value, const char* what) {
 // The runtime's own processes count while it starts the container.
 std::uint64_t pids_with_runtime(std::uint64_t pids) { return std::max<std::uint64_t>(pids + 1, 24); }
 
+bool limited(const plugin::Limits& l) { return l.cpus > 0 || l.memory_bytes > 0 || l.pids > 0; }
+
 UniqueFd open_procs(const std::string& path) { return sys::open_at(AT_FDCWD, path + "/cgroup.procs", O_WRONLY); }
 
 }  // namespace
 
-void Cgroups::make_v1(ExecCgroup& group, const Instance& in, const std::string& id, const plugin::Limits& limits,
-                      bool all_devices) const {
+void Cgroups::make_v1(ExecCgroup& group, const Instance& in, const std::string& id,
+                      const plugin::Limits& limits) const {
   const auto enter = [&](const char* controller) -> std::string {
     const auto* part = in.find(controller);
     if (part == nullptr) return {};
@@ -270,8 +278,10 @@ void Cgroups::make_v1(ExecCgroup& group, const Instance& in, const std::string& 
     group.procs_.push_back(open_procs(path));
     return path;
   };
-  group.memory_ = enter("memory");
-  group.cpu_ = enter("cpuacct");
+  if (limited(limits)) {
+    group.memory_ = enter("memory");
+    group.cpu_ = enter("cpuacct");
+  }
   if (limits.memory_bytes > 0) {
     if (group.memory_.empty()) no_limit("memory");
     limit(group.memory_ + "/memory.limit_in_bytes", limits.memory_bytes, "memory");
@@ -288,8 +298,6 @@ void Cgroups::make_v1(ExecCgroup& group, const Instance& in, const std::string& 
     if (path.empty()) no_limit("the number of processes");
     limit(path + "/pids.max", pids_with_runtime(limits.pids), "the number of processes");
   }
-  if (const auto* devices = in.find("devices"); devices != nullptr && !all_devices && in.guarded)
-    group.procs_.push_back(open_procs(devices->path));  // rules are inherited: no group of its own is needed
   if (!runtime_makes_groups_ || in.parts.empty()) return;
   const auto* any = in.find("devices");
   group.runtime_path_ = (any != nullptr ? any : &in.parts.front())->relative + "/" + id + "-runtime";
@@ -302,6 +310,7 @@ void Cgroups::make_v1(ExecCgroup& group, const Instance& in, const std::string& 
 
 void Cgroups::make_v2(ExecCgroup& group, const Instance& in, const std::string& id, const plugin::Limits& limits,
                       bool all_devices) const {
+  if (!limited(limits) && !runtime_makes_groups_) return;
   const auto& part = in.parts.front();
   const std::string below = std::string(all_devices ? "/all/" : "/guarded/") + id;
   const std::string path = part.path + below;
@@ -322,6 +331,17 @@ void Cgroups::make_v2(ExecCgroup& group, const Instance& in, const std::string& 
   if (runtime_makes_groups_) group.runtime_path_ = part.relative + below + "/runtime";
 }
 
+std::vector<UniqueFd> Cgroups::shared(const std::string& parent, bool all_devices) {
+  std::vector<UniqueFd> out;
+  if (mounts_.layout == CgroupLayout::none) return out;
+  const auto& in = instance(parent);
+  if (mounts_.layout == CgroupLayout::v2)
+    out.push_back(open_procs(in.parts.front().path + (all_devices ? "/all/shared" : "/guarded/shared")));
+  else if (const auto* devices = in.find("devices"); devices != nullptr && !all_devices && !runtime_makes_groups_)
+    out.push_back(open_procs(devices->path));
+  return out;
+}
+
 std::unique_ptr<ExecCgroup> Cgroups::make(const std::string& exec_id, const std::string& parent,
                                           const plugin::Limits& limits, bool all_devices) {
   auto group = std::make_unique<ExecCgroup>();
@@ -333,7 +353,7 @@ std::unique_ptr<ExecCgroup> Cgroups::make(const std::string& exec_id, const std:
   }
   const auto& in = instance(parent);
   if (mounts_.layout == CgroupLayout::v1)
-    make_v1(*group, in, exec_id, limits, all_devices);
+    make_v1(*group, in, exec_id, limits);
   else
     make_v2(*group, in, exec_id, limits, all_devices);
   return group;

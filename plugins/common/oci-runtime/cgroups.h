@@ -1,10 +1,10 @@
 // plugins/common/oci-runtime/cgroups.h — a cgroup for each exec where the machine has cgroups: v1, v2, hybrid or none.
 //
-// Groups live below the runner's own, so that limits on the runner hold for its execs: <own>/dagger-<random>/..., one
-// such directory per process and hierarchy, locked (flock) while the process lives. Whoever comes next removes the
-// directories whose lock is free: a killed runner leaves nothing that needs a hand.
-// Device access is denied here (v1: devices.deny, v2: a device program), since mknod alone is allowed to containers.
-// On a hybrid host the v1 hierarchies count. [thread-safe] [blocking]
+// What execs share (the guard of devices) a helper joins once. Groups live below the runner's own, so that limits on
+// the runner hold for its execs: <own>/dagger-<random>/..., one such directory per process and hierarchy, locked
+// (flock) while the process lives. Whoever comes next removes the directories whose lock is free: a killed runner
+// leaves nothing that needs a hand. Device access is denied here (v1: devices.deny, v2: a device program), since mknod
+// alone is allowed to containers. On a hybrid host the v1 hierarchies count. [thread-safe] [blocking]
 #pragma once
 #include <map>
 #include <memory>
@@ -33,7 +33,8 @@ struct CgroupMounts {
 // From the texts of /proc/self/mountinfo and /proc/self/cgroup. Pure.
 CgroupMounts parse_cgroups(std::string_view mountinfo, std::string_view own);
 
-// The group of one exec. Removed by the destructor, when every process of it has ended.
+// The group of one exec that has limits, or whose runtime makes groups. Removed by the destructor, when every process
+// of it has ended. Others have none of their own: to move a process into a group costs some 10 ms.
 class ExecCgroup {
  public:
   ExecCgroup() = default;
@@ -64,6 +65,8 @@ class Cgroups {
   const CgroupMounts& mounts() const noexcept { return mounts_; }
   // True: processes that join a group of make() cannot open devices, whatever nodes they make.
   bool guards_devices() const noexcept;
+  // cgroup.procs of the groups that execs without one of their own share.
+  std::vector<UniqueFd> shared(const std::string& parent, bool all_devices);
   // parent: a directory relative to the hierarchies' mount points; "": the runner's own group. Throws unsupported when
   // a limit cannot be kept here.
   std::unique_ptr<ExecCgroup> make(const std::string& exec_id, const std::string& parent, const plugin::Limits& limits,
@@ -72,8 +75,7 @@ class Cgroups {
  private:
   struct Instance;
   Instance& instance(const std::string& parent);
-  void make_v1(ExecCgroup& group, const Instance& in, const std::string& id, const plugin::Limits& limits,
-               bool all_devices) const;
+  void make_v1(ExecCgroup& group, const Instance& in, const std::string& id, const plugin::Limits& limits) const;
   void make_v2(ExecCgroup& group, const Instance& in, const std::string& id, const plugin::Limits& limits,
                bool all_devices) const;
   bool runtime_makes_groups_;

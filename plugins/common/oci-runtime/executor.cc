@@ -284,6 +284,14 @@ std::unique_ptr<plugin::Running> OciExecutor::start(const ExecRequest&, const pl
   throw Error(Code::unsupported, runtime_.name + " runs local root filesystems only (executor.local/1)");
 }
 
+Spawner& OciExecutor::spawner(const std::string& cgroup_parent, bool all_devices) {
+  const std::lock_guard lock(mutex_);
+  auto& slot = spawners_[{cgroup_parent, all_devices}];
+  if (!slot)
+    slot = std::make_unique<Spawner>(host_, helper_, private_dir_, cgroups_.shared(cgroup_parent, all_devices));
+  return *slot;
+}
+
 std::unique_ptr<plugin::Running> OciExecutor::start_local(const ExecRequest& request, const LocalExec& local,
                                                           const plugin::Stdio& stdio, plugin::CallContext& ctx) {
   check(request, local);
@@ -315,13 +323,9 @@ std::unique_ptr<plugin::Running> OciExecutor::start_local(const ExecRequest& req
   if (::pipe2(ends, O_CLOEXEC) != 0) sys::fail("make a pipe");
   UniqueFd answer(ends[0]), answer_end(ends[1]);
   const auto plan = p.plan().finish();
-  plugin::Host::Spawn spawn;
-  spawn.argv = {helper_, private_dir_};
-  spawn.stdio[0] = stdio.in, spawn.stdio[1] = stdio.out, spawn.stdio[2] = stdio.err;
-  spawn.keep = {plan.get(), answer_end.get()};
-  spawn.keep.insert(spawn.keep.end(), p.plan().fds().begin(), p.plan().fds().end());
-  spawn.clone_flags = CLONE_NEWPID | CLONE_NEWNS;
-  auto pidfd = host_.spawn(spawn);
+  std::vector<int> fds = {stdio.in, stdio.out, stdio.err, plan.get(), answer_end.get()};
+  fds.insert(fds.end(), p.plan().fds().begin(), p.plan().fds().end());
+  auto pidfd = spawner(local.cgroup_parent, all).spawn(fds);
   return std::make_unique<OciRunning>(std::move(pidfd), std::move(answer), std::move(group));
 }
 

@@ -1,6 +1,6 @@
 // plugins/common/oci-runtime/executor.h — a local executor over the command line of any OCI runtime (crun, runc, ...).
 //
-// Each exec is a small helper process (dagger-exec-helper) that is pid 1 of a pid namespace and has a mount namespace
+// Each exec is a fork of a small helper (dagger-exec-helper) that is pid 1 of a pid namespace and has a mount namespace
 // and a tmpfs of its own. In there are the bundle, the secrets and the runtime's state, so that nothing of an exec is
 // on a disk, and the helper's end (also by the engine's death) takes processes and mounts along. The engine's side of
 // an exec is a pidfd and a pipe, no thread.
@@ -22,6 +22,7 @@
 //    the last process of the container that holds them ends, not later than done_fd().
 //  - With no readable answer of the helper (SIGKILL from outside) the status is signaled 9.
 #pragma once
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -29,6 +30,7 @@
 
 #include "dagger/plugin/executor.h"
 #include "plugins/common/oci-runtime/cgroups.h"
+#include "plugins/common/oci-runtime/spawner.h"
 
 namespace dagger::oci {
 
@@ -59,6 +61,9 @@ class OciExecutor : public plugin::Executor, public plugin::LocalExecutor {
   std::string private_dir_;  // an empty directory; each helper mounts its tmpfs over it
   std::vector<std::string> capabilities_;
   Cgroups cgroups_;
+  Spawner& spawner(const std::string& cgroup_parent, bool all_devices);
+  std::mutex mutex_;
+  std::map<std::pair<std::string, bool>, std::unique_ptr<Spawner>> spawners_;  // by cgroup parent and access to devices
 };
 
 }  // namespace dagger::oci

@@ -22,6 +22,7 @@ enum class StepKind : std::uint32_t {
 };
 
 constexpr int plan_fd = 3, answer_fd = 4, first_free_fd = 5;
+constexpr unsigned max_exec_fds = 240;  // 0, 1 and 2 among them; one message on a unix socket carries 253
 // Where the runtime writes its log; the helper sends its end when the runtime fails.
 constexpr const char* runtime_log_name = "log";
 
@@ -39,7 +40,8 @@ struct Answer {
   static constexpr std::uint32_t max_text = 3000;  // an Answer is written at once: below PIPE_BUF
   Outcome outcome;
   std::int32_t code;
-  std::uint32_t text_size;  // not_started: the runtime's log, or what the helper could not do
+  std::uint64_t cpu_usec, memory_peak_bytes;  // of the container's first process and its children that it waited for
+  std::uint32_t text_size;                    // not_started: the runtime's log, or what the helper could not do
   char text[max_text];
 };
 

@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,22 +18,24 @@ using plugin::ExecStatus;
 using plugin::ExitKind;
 
 OciRunning::~OciRunning() {
-  const std::lock_guard lock(mutex_);
-  if (reaped_) return;
   ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
-  reap();
+  await_end();
 }
 
-void OciRunning::reap() noexcept {
-  siginfo_t info{};
-  while (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED) != 0 && errno == EINTR) {
+void OciRunning::await_end() const noexcept {
+  pollfd end{pidfd_.get(), POLLIN, 0};
+  while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
   }
-  reaped_ = true;
+}
+
+// Without a group of its own an exec is measured at its end.
+plugin::ExecStats OciRunning::stats() const {
+  const std::lock_guard lock(mutex_);
+  const auto group = cgroup_->stats();
+  return group.cpu_usec > 0 ? group : at_end_;
 }
 
 void OciRunning::signal(int number) {
-  const std::lock_guard lock(mutex_);
-  if (reaped_) return;
   if (number == SIGKILL) {  // the whole tree: the first process would take it along anyway
     ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
     return;
@@ -55,10 +56,7 @@ ExecStatus OciRunning::wait(plugin::CallContext& ctx) {
     if (ctx.cancelled()) throw Error(Code::cancelled, "no one waits for the exec any more");
   }
   const std::lock_guard lock(mutex_);
-  if (!status_) {
-    reap();
-    status_ = read_status();
-  }
+  if (!status_) status_ = read_status();
   return *status_;
 }
 
@@ -67,6 +65,7 @@ ExecStatus OciRunning::read_status() {
   const ssize_t n = ::read(answer_.get(), &a, sizeof a);
   constexpr auto head = static_cast<ssize_t>(offsetof(Answer, text));
   if (n < head || n - head != a.text_size) return {ExitKind::signaled, SIGKILL, "the exec was killed from outside"};
+  at_end_ = {a.cpu_usec, a.memory_peak_bytes};
   switch (a.outcome) {
     case Outcome::exited:
       return {ExitKind::exited, a.code, {}};

@@ -9,7 +9,7 @@
 
 namespace dagger::oci {
 
-// Owns the helper's pidfd, the pipe with its answer and the exec's cgroup. [thread-safe]
+// Owns the pidfd of the exec's process, the pipe with its answer and the exec's cgroup. [thread-safe]
 class OciRunning final : public plugin::Running {
  public:
   OciRunning(UniqueFd pidfd, UniqueFd answer, std::unique_ptr<ExecCgroup> cgroup)
@@ -17,18 +17,18 @@ class OciRunning final : public plugin::Running {
   ~OciRunning() override;
   int done_fd() const noexcept override { return pidfd_.get(); }
   void signal(int number) override;
-  plugin::ExecStats stats() const override { return cgroup_->stats(); }
+  plugin::ExecStats stats() const override;
   plugin::ExecStatus wait(plugin::CallContext& ctx) override;
   std::vector<plugin::ExecOutput> outputs(plugin::CallContext&) override { return {}; }
 
  private:
   plugin::ExecStatus read_status();
-  void reap() noexcept;
+  void await_end() const noexcept;
   UniqueFd pidfd_, answer_;
   std::unique_ptr<ExecCgroup> cgroup_;
-  std::mutex mutex_;
-  bool reaped_ = false;
+  mutable std::mutex mutex_;
   std::optional<plugin::ExecStatus> status_;
+  plugin::ExecStats at_end_;
 };
 
 // The last error in a runtime's log of JSON lines; the text itself where it is none. Pure.
