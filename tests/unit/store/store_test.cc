@@ -1,9 +1,10 @@
 #include "core/store/store.h"
 
-#include <sys/wait.h>
-
+#include <csignal>
+#include <cstdlib>
 #include <future>
 
+#include "core/store/tree/dir.h"
 #include "tests/unit/store/fixture.h"
 #include "tests/unit/store/tar_builder.h"
 
@@ -111,27 +112,50 @@ TEST_F(StoreTest, RefusesADirectoryOfANewerVersion) {
   }
 }
 
-TEST_F(StoreTest, FindsAfterAKillWhatWasCommittedAndRemovesTheRest) {
-  store.reset();
-  const pid_t child = ::fork();
-  if (child == 0) {
-    reopen();
-    store->put(record_of("committed", {layer_with("a", "1")}));
-    store->flush();
-    layer_with("b", "2");  // renamed into place, but its row may not be committed
-    auto half_made = store->workspace({}, {}, ctx);
-    testing::put_file(half_made->root_fd(), "c", "3");
-    ::kill(::getpid(), SIGKILL);
+// A runner that is killed right after it has published more than it has committed.
+[[noreturn]] void publish_and_die(const std::string& dir) {
+  Log log(Level::off, 2);
+  testing::DirectorySnapshotter snapshotter;
+  testing::FakeContext ctx;
+  const auto store = Store::open({.dir = dir, .commit_interval = std::chrono::hours(1)}, snapshotter, log);
+  const auto layer = [&](const std::string& data) {
+    auto workspace = store->workspace({}, {}, ctx);
+    testing::put_file(workspace->root_fd(), "f", data);
+    return workspace->seal(ctx).value();
+  };
+  store->put(record_of("committed", {layer("1")}));
+  store->flush();
+  store->put(record_of("lost", {layer("2")}));  // renamed into place, not committed
+  const auto half_made = store->workspace({}, {}, ctx);
+  testing::put_file(half_made->root_fd(), "c", "3");
+  ::kill(::getpid(), SIGKILL);
+  std::abort();
+}
+
+TEST(KilledStoreDeathTest, HasWhatWasCommittedAndNothingElse) {
+  GTEST_FLAG_SET(death_test_style,
+                 "threadsafe");  // the child is this program again: it finds the directory by its name
+  constexpr const char* name = "STORE_UNDER_TEST";
+  std::optional<TempDir> dir;
+  if (::getenv(name) == nullptr) {
+    dir.emplace("/dev/shm");
+    ::setenv(name, dir->path().c_str(), 1);
   }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  ASSERT_TRUE(WIFSIGNALED(status));
-  reopen();
-  ASSERT_TRUE(store->find(Digest::of("committed")));
-  const LayerId next = layer_with("d", "4");
-  EXPECT_FALSE(exists(dir.path() + "/state/work/1"));
-  EXPECT_GT(next, 1'000'000U);  // numbers that may have been used are skipped
-  EXPECT_EQ(store->usage().records, 1U);
+  const std::string state = std::string(::getenv(name)) + "/state";
+  EXPECT_EXIT(publish_and_die(state), ::testing::KilledBySignal(SIGKILL), "");
+  ::unsetenv(name);
+  Log log(Level::off, 2);
+  testing::DirectorySnapshotter snapshotter;
+  testing::FakeContext ctx;
+  const auto store = Store::open({.dir = state}, snapshotter, log);
+  EXPECT_TRUE(store->find(Digest::of("committed")));
+  EXPECT_FALSE(store->find(Digest::of("lost")));
+  EXPECT_EQ(store->usage().layers, 1U);
+  const auto work = open_file(state + "/work", O_RDONLY | O_DIRECTORY);
+  EXPECT_TRUE(sorted_names(work.get()).empty());
+  const auto workspace = store->workspace({}, {}, ctx);
+  testing::put_file(workspace->root_fd(), "f", "4");
+  EXPECT_GT(workspace->seal(ctx).value(), 1'000'000U);  // numbers that may have been used are skipped
 }
 
 TEST_F(StoreTest, DropsAfterAPowerLossWhatWasNotSynced) {
