@@ -20,10 +20,14 @@ void check(const Globals& globals) {
   const auto config = load(globals);
   const auto one = [&](std::string_view kind, const plugin::PluginChoice& choice) {
     const auto file = plugin::find_plugin_file(config.plugin_dirs, kind, choice);
-    const auto checked = plugin::check_plugin_file(file, kind, choice);
-    if (checked.contents.settings_schema)
-      plugin::check_plugin_settings(std::string(kind) + " plugin '" + choice.use + "'",
-                                    *checked.contents.settings_schema, choice);
+    try {
+      const auto checked = plugin::check_plugin_file(file, kind, choice);
+      if (checked.contents.settings_schema)
+        plugin::check_plugin_settings(std::string(kind) + " plugin '" + choice.use + "'",
+                                      *checked.contents.settings_schema, choice);
+    } catch (const Error& error) {
+      throw Error(error).in("plugin " + file);
+    }
   };
   one("snapshotter", config.snapshotter);
   one("executor", config.executor);

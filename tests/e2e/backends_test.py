@@ -1,0 +1,143 @@
+"""Backends chosen by the configuration alone; plugin files that are no good; a plugin of somebody else."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from api_case import ask, call, run, shell
+from support import case, engine
+
+PLUGINS = engine.build_dir() / "lib" / "dagger" / "plugins" / "1"
+
+
+class Executors(case.EngineTest):
+    def pipeline(self, session):
+        source = ask(session, "directory", call("withNewFile", path="in", contents="from outside\n"), "id")
+        steps = ["container", call("from", address=self.image), call("withMountedDirectory", path="/src", source=source),
+                 call("withUser", name="app:floppy"), shell("id; cat /src/in; pwd; grep -c . /proc/self/mounts > /dev/null && echo mounts")]  # fmt: skip
+        written = ["container", call("from", address=self.image), call("withMountedDirectory", path="/src", source=source),
+                   shell("echo more > /src/out; rm /src/in"), call("directory", path="/src"), "entries"]  # fmt: skip
+        return ask(session, *steps, "stdout"), ask(session, *written)
+
+    def test_the_same_pipeline_under_each(self):
+        seen = {}
+        for name in "crun", "runc":
+            own = self.new_engine(f'[executor]\nuse = "{name}"\n')
+            with own.session() as session:
+                seen[name] = self.pipeline(session)
+                with self.assertRaisesRegex(RuntimeError, "no-such-command"):
+                    ask(session, "container", call("from", address=self.image), run("no-such-command"), "stdout")
+                with self.assertRaisesRegex(RuntimeError, "exit code: 5"):
+                    ask(session, "container", call("from", address=self.image), shell("exit 5"), "stdout")
+        self.assertEqual(seen["crun"], seen["runc"])
+        self.assertEqual(seen["crun"], ("uid=1000(app) gid=11(floppy) groups=11(floppy)\nfrom outside\n/\nmounts\n", ["out"]))
+
+
+class BadPlugins(case.EngineTest):
+    def setUp(self):
+        super().setUp()
+        self.dir = self.engine.dir / "plugins"
+        self.dir.mkdir(mode=0o755)
+
+    def copy(self, name="exec-crun.so") -> Path:
+        return Path(shutil.copy(PLUGINS / name, self.dir))
+
+    def refused(self, file, *texts, more=""):
+        self.engine.configure(f'[executor]\nuse = "crun"\nfile = "{file}"\n{more}')
+        for command in ["run", "true"], ["config", "check"]:
+            result = self.engine.dagger(*command)
+            self.assertNotEqual(result.returncode, 0, command)
+            self.assertEqual(result.stdout, "")
+            for text in str(file), *texts:
+                self.assertIn(text, result.stderr, command)
+        self.assertEqual(self.engine.runners(), [])
+
+    def test_a_file_that_is_missing(self):
+        self.refused(self.dir / "none.so", "no such file")
+
+    def test_a_file_that_is_truncated(self):
+        file = self.copy()
+        data = file.read_bytes()
+        for size in 0, 10, 100, 4096, len(data) // 2:
+            file.write_bytes(data[:size])
+            self.refused(file)
+
+    def test_a_file_of_another_kind_or_name(self):
+        self.refused(self.copy("source-oci.so"), "source", "exec")
+        self.refused(self.copy("exec-runc.so"), "runc", "crun")
+
+    def test_a_file_that_is_no_plugin(self):
+        file = self.dir / "x.so"
+        file.write_text("#!/bin/sh\n")
+        self.refused(file)
+        self.refused(self.dir)
+
+    def test_a_file_that_others_may_write(self):
+        file = self.copy()
+        file.chmod(0o666)
+        self.refused(file, "writable", "chmod")
+        file.chmod(0o644)
+        self.dir.chmod(0o777)
+        self.refused(file, str(self.dir), "writable")
+
+    def test_a_file_that_is_not_the_one_that_was_checked(self):
+        self.refused(self.copy(), "sha256", more='sha256 = "' + "0" * 64 + '"\n')
+
+    def test_settings_that_the_plugin_does_not_know(self):
+        for section in '[executor]\nuse = "crun"', '[[source]]\nuse = "oci"':
+            self.engine.configure(f"{section}\nsettings = {{ nonsense = 1 }}\n")
+            result = self.engine.run(["true"])
+            self.assertNotEqual(result.returncode, 0, section)
+            self.assertIn("nonsense", result.stderr)
+
+    def test_a_good_file_elsewhere_works(self):
+        self.engine.configure(f'[executor]\nuse = "crun"\nfile = "{self.copy()}"\n')
+        data = self.engine.query('{container{from(address:"%s"){withExec(args:["echo","hi"]){stdout}}}}' % self.image)
+        self.assertEqual(data["container"]["from"]["withExec"]["stdout"], "hi\n")
+
+
+class ForeignSource(case.EngineTest):
+    """examples/source-hello, built out of tree against the installed package."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.work = Path(tempfile.mkdtemp(prefix="dagger-example-"))
+        cls.addClassCleanup(shutil.rmtree, cls.work, ignore_errors=True)
+        example = Path(__file__).resolve().parents[2] / "examples" / "source-hello"
+        for command in (
+            ["cmake", "--install", engine.build_dir(), "--component", "plugin-sdk", "--prefix", cls.work / "prefix"],
+            ["cmake", "-S", example, "-B", cls.work / "build", f"-DCMAKE_PREFIX_PATH={cls.work}/prefix", "-DBUILD_TESTING=OFF"],
+            ["cmake", "--build", cls.work / "build"],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{command} failed:\n{done.stdout}\n{done.stderr}")
+        (cls.file,) = (cls.work / "build").rglob("source-hello.so")
+
+    def setUp(self):
+        super().setUp()
+        self.engine.configure(
+            '[[source]]\nuse = "oci"\n[[source]]\nuse = "hello"\n'
+            f'file = "{self.file}"\nsettings = {{ greeting = "good morning" }}\n'
+        )
+
+    def test_its_scheme_works_in_a_pipeline(self):
+        with self.engine.session() as session:
+            tree = ["git" + '(url: "hello://world")', call("branch", name="any"), "tree"]
+            self.assertEqual(ask(session, *tree, "entries"), ["hello.txt"])
+            mounted = call("withMountedDirectory", path="/h", source=ask(session, *tree, "id"))
+            said = ask(session, "container", call("from", address=self.image), mounted, run("cat", "/h/hello.txt"), "stdout")
+            self.assertRegex(said, r"^good morning, .*world\n$")
+
+    def test_its_errors_are_told_and_an_unknown_scheme_is_named(self):
+        with self.engine.session() as session:
+            with self.assertRaisesRegex(RuntimeError, "greets nobody"):
+                ask(session, call("git", url="hello://" + "x" * 2000), call("branch", name="b"), "tree", "entries")
+            with self.assertRaisesRegex(RuntimeError, "nosuch"):
+                ask(session, call("http", url="nosuch://x"), "contents")
+
+
+if __name__ == "__main__":
+    case.main()
