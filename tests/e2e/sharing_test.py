@@ -126,7 +126,7 @@ class CacheTier(case.EngineTest):
         with first.session() as session:
             expected = ask(session, *made, "stdout")
             self.assertEqual(ask(session, *made, call("file", path="/o/f"), "contents"), expected)
-        processes.eventually(lambda: _records(directory.name), 20, "records in the tier")
+        processes.eventually(lambda: _records(directory.name) >= 2, 20, "image and step to be in the tier")
         first.close()
         second = self.new_engine(config)
         with second.session() as session:
@@ -142,7 +142,7 @@ class CacheTier(case.EngineTest):
         first = self.new_engine(config)
         with first.session() as session:
             ask(session, *made, "stdout")
-        processes.eventually(lambda: _records(directory.name), 20, "records in the tier")
+        processes.eventually(lambda: _records(directory.name) >= 2, 20, "image and step to be in the tier")
         first.close()
         for parent, _, files in os.walk(directory.name):
             for name in files:
@@ -155,8 +155,8 @@ class CacheTier(case.EngineTest):
             self.assertEqual(ask(session, *made, "stdout"), "right\n")
 
 
-def _records(directory: str) -> bool:
-    return any(path.is_file() for path in Path(directory).glob("cache/v1/records/*/*"))
+def _records(directory: str) -> int:
+    return sum(path.is_file() for path in Path(directory).glob("cache/v1/records/*/*"))
 
 
 if __name__ == "__main__":
