@@ -40,12 +40,7 @@ inline Exec full_exec() {
 inline std::vector<Op> all_kinds() {
   return {
       {Scratch{}, {}},
-      {Source{"oci",
-              "alpine:3",
-              "linux/amd64",
-              {{"ref", "main"}},
-              "sha256:00",
-              "docker.io/library/alpine:3@sha256:00"},
+      {Source{"oci", "alpine:3", "linux/amd64", {{"ref", "main"}}, "sha256:00", "docker.io/library/alpine:3@sha256:00"},
        {}},
       {Local{Digest::of("tree")}, {}},
       {full_exec(), {ref("root"), ref("src"), ref("seed")}},
