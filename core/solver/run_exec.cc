@@ -8,9 +8,6 @@
 namespace dagger::solver {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto termination_grace = 500ms;
 constexpr int max_chunks_in_flight = 64;
 
 // Shows output to watchers; what they cannot take in time is left out (the log has all of it).
@@ -99,7 +96,7 @@ Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> input
   co_await ended_or_cancelled(run.done_fd(), cancel);
   if (cancel.cancelled()) {
     co_await on_pool(loop_, exec_io_, [&] { run.terminate(); });
-    co_await ended_or_late(run.done_fd(), termination_grace);
+    co_await ended_or_late(run.done_fd(), termination_grace_);
     co_await on_pool(loop_, exec_io_, [&] { run.kill(); });
     co_await out_end;
     co_await err_end;

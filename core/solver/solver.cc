@@ -41,6 +41,7 @@ Solver::Solver(Loop& loop, store::Store& store, Backends backends, Limits limits
       store_(store),
       backends_(std::move(backends)),
       log_(log),
+      termination_grace_(limits.termination_grace),
       slots_(loop, limits.parallel_execs != 0 ? limits.parallel_execs : cores()),
       io_("io", limits.parallel_io != 0 ? limits.parallel_io : 2 * cores()),
       exec_io_("exec", 2 + cores()),

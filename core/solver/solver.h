@@ -5,6 +5,7 @@
 // the engine and is cancelled only when nobody wants it any more. Nothing here recurses over the graph, and no thread
 // is parked for a running exec.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <set>
@@ -42,8 +43,9 @@ struct Backends {
 };
 
 struct Limits {
-  unsigned parallel_execs = 0;  // 0: number of cores
-  unsigned parallel_io = 0;     // 0: twice the cores
+  unsigned parallel_execs = 0;                       // 0: number of cores
+  unsigned parallel_io = 0;                          // 0: twice the cores
+  std::chrono::milliseconds termination_grace{500};  // from SIGTERM to SIGKILL for an exec that nobody wants
 };
 
 // Thrown to those who wait for an exec that ended otherwise than expected.
@@ -130,6 +132,7 @@ class Solver {
   store::Store& store_;
   Backends backends_;
   Log& log_;
+  const std::chrono::milliseconds termination_grace_;
   Slots slots_;
   Pool io_, exec_io_;
   OutputPump pump_;
