@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -35,14 +36,10 @@ int main(int argc, char** argv) {
   CLI::App app{"Runs pipelines of containers that a client tool describes.", "dagger"};
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of every command");
-  app.add_option("--workdir", globals.workdir, "Directory to work in")->envname("DAGGER_WORKDIR");
-  app.add_option("--config", globals.config_file, "The operator's configuration file");
-  app.add_option("--progress", globals.progress, "How progress is shown")
-      ->check(CLI::IsMember({"auto", "plain", "tty"}));
-  app.add_flag("-d,--debug", globals.debug, "More diagnostics");
-  app.add_flag("-s,--silent", globals.silent, "No progress at all");
-  app.fallthrough();
   using namespace dagger::cli;
+  if (const char* workdir = ::getenv("DAGGER_WORKDIR")) globals.workdir = workdir;
+  add_global_options(app, globals);
+  app.fallthrough();
   for (const auto add :
        {add_run, add_session, add_query, add_runner, add_version, add_plugin, add_config, add_completion})
     add(app, globals);
@@ -50,7 +47,10 @@ int main(int argc, char** argv) {
   try {
     globals.program = own_path();
     globals.install_dir = dagger::parent_path(dagger::parent_path(globals.program));
-    app.parse(argc, argv);
+    std::vector<std::string> args(argv + 1, argv + argc);
+    drop_run_mark(app, args);
+    std::reverse(args.begin(), args.end());  // as the parser wants them
+    app.parse(std::move(args));
   } catch (const CLI::ParseError& e) {
     return app.exit(e);
   } catch (const std::exception& e) {

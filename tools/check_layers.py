@@ -21,7 +21,7 @@ LAYERS = {
     "core/graphql": {"error", "core/base"},
     "core/session": {"plugin-api", "core/base", "core/dag", "core/plugin", "core/store", "core/link", "core/graphql"},
     "core/runner": {"plugin-api", "core/base", "core/dag", "core/plugin", "core/store", "core/link", "core/solver"},
-    "cli": {"plugin-api", "core/base", "core/plugin", "core/session", "core/runner"},
+    "cli": {"plugin-api", "core/base", "core/link", "core/plugin", "core/session", "core/runner"},
     "plugins/common": {"plugin-api", "plugins/common"},
     "plugins": {"plugin-api", "plugins/common"},
 }
@@ -39,7 +39,7 @@ THIRD_PARTY = [
     ("sqlite3.h", {"core/store"}),
     ("curl/", {"plugins", "plugins/common"}),
     ("git2", {"plugins", "plugins/common"}),
-    ("archive", {"core/store", "plugins", "plugins/common"}),
+    ("archive", {"core/store", "core/session", "plugins", "plugins/common"}),
     ("toml++/", {"core/base", "core/runner"}),
     ("CLI/", {"cli"}),
 ]

@@ -3,6 +3,7 @@
 // exit 1.
 #pragma once
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -20,6 +21,11 @@ struct Globals {
   bool debug = false, silent = false;
   int exit_code = 0;
 };
+
+// The flags that stand before a command, or among its own. A command that takes unknown flags has to say them itself.
+void add_global_options(CLI::App& app, Globals& globals);
+// "run FLAGS -- COMMAND" is "run FLAGS COMMAND": the parser would take "--" for the end of run.
+void drop_run_mark(CLI::App& app, std::vector<std::string>& args);
 
 void add_run(CLI::App& app, Globals& globals);
 void add_session(CLI::App& app, Globals& globals);

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 
 #include "cli/commands/with_session.h"
@@ -77,17 +79,31 @@ double seconds_of(const std::string& text) {
 
 }  // namespace
 
+void drop_run_mark(CLI::App& app, std::vector<std::string>& args) {
+  const CLI::App& run = *app.get_subcommand("run");
+  auto at = std::ranges::find(args, run.get_name());
+  if (at == args.end()) return;
+  for (++at; at != args.end() && at->starts_with("-"); ++at) {
+    if (*at == "--") {
+      args.erase(at);
+      return;
+    }
+    const auto* option = run.get_option_no_throw(*at);
+    if (option != nullptr && option->get_items_expected_max() > 0 && ++at == args.end()) return;
+  }
+}
+
 void add_run(CLI::App& app, Globals& globals) {
   auto* command = app.add_subcommand("run", "Run a command with a session: dagger run node build.mjs");
   auto options = std::make_shared<Options>();
   auto timeout = std::make_shared<std::string>("10s");
   command->add_option("--cleanup-timeout", *timeout, "How long the command may take to end after a signal");
   command->add_flag("--focus", options->focus, "Accepted for older scripts");
-  command->fallthrough(false);  // what follows belongs to the command, flags too
+  command->fallthrough(false);  // what follows the command belongs to it, flags too
+  add_global_options(*command, globals);
   command->prefix_command();
   command->callback([command, options, timeout, &globals] {
     options->command = command->remaining();
-    if (!options->command.empty() && options->command[0] == "--") options->command.erase(options->command.begin());
     if (options->command.empty()) throw CLI::RequiredError("a command to run");
     options->cleanup_seconds = seconds_of(*timeout);
     globals.exit_code = with_session(globals, {}, exit_interrupted, run_command, options.get());

@@ -17,6 +17,7 @@ namespace {
 struct Options {
   std::vector<std::string> labels;
   std::string version;
+  std::vector<std::string> ignored;
 };
 
 // Calls ended on the loop when stdin is at its end. A thread of its own: stdin may be a file, which no loop can wait
@@ -75,7 +76,11 @@ void add_session(CLI::App& app, Globals& globals) {
   command->add_option("--label", options->labels, "KEY:VALUE about the client; may be repeated")
       ->allow_extra_args(false);
   command->add_option("--version", options->version, "Version of the API that the client was made for");
+  command->add_option("--project,--workspace,-W", options->ignored, "Accepted for SDKs that give it")
+      ->allow_extra_args(false);
   command->allow_extras();  // SDKs of every generation pass flags of their own
+  command->fallthrough(false);
+  add_global_options(*command, globals);
   command->callback([options, &globals] {
     SessionSetup setup;
     setup.labels = pairs_of(options->labels);

@@ -13,6 +13,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/runner/config/config.h"
+#include "core/runner/host.h"
 #include "core/session/provision.h"
 #include "core/session/session.h"
 
@@ -116,14 +117,14 @@ class Run {
     };
     co_await on_pool(loop_, requests_, std::ref(read));
     if (client_.version.empty()) client_.version = config_.sdk_version;
+    link::Transport transport(loop_, log_);
+    auto peer =
+        co_await provide_runner(loop_, files_, spawner_, transport, client_, provision_options(), stop_.token());
     plugin::Registry plugins({config_.plugin_dirs, config_.state_dir, globals_.install_dir}, log_, spawner_);
     auto load = [&] {
       for (const auto& choice : config_.secrets) plugins.load("secret", choice);
     };
     co_await on_pool(loop_, requests_, std::ref(load));
-    link::Transport transport(loop_, log_);
-    auto peer =
-        co_await provide_runner(loop_, files_, spawner_, transport, client_, provision_options(), stop_.token());
     session::SessionOptions options;
     options.client = client_;
     session::Session session(loop_, files_, requests_, spawner_, plugins, std::move(peer), std::move(options),
@@ -148,6 +149,7 @@ class Run {
     session::ProvisionOptions options;
     options.program = globals_.program;
     options.version = globals_.version;
+    options.check_can_start = runner::check_privileges;
     options.runner_host = config_.runner_host;
     options.log_file = config_.log_file.empty() ? config_.state_dir + "/runner.log" : config_.log_file;
     if (!globals_.config_file.empty()) options.runner_args = {"--config", globals_.config_file};

@@ -73,6 +73,7 @@ Loop::~Loop() = default;
 void Loop::run() {
   state_->thread = std::this_thread::get_id();
   state_->io.run();
+  state_->io.restart();  // so that it can be run again
 }
 void Loop::stop() { state_->io.stop(); }
 bool Loop::on_thread() const noexcept { return state_->thread.load() == std::this_thread::get_id(); }

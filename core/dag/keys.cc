@@ -100,15 +100,19 @@ std::vector<Digest> slots(const Op& op, const std::vector<KeyPart>& parts) {
 }
 
 std::string explain(const std::vector<KeyPart>& before, const std::vector<KeyPart>& now) {
-  std::map<std::string, Digest> old;
-  for (const auto& p : before) old[p.name] = p.value;
+  // A variable may be set twice: all its values together are what is compared.
+  std::map<std::string, std::vector<Digest>> old, current;
+  for (const auto& p : before) old[p.name].push_back(p.value);
+  for (const auto& p : now) current[p.name].push_back(p.value);
   std::vector<std::string> reasons;
-  for (const auto& p : now) {
+  for (const auto& p : now) {  // in the order of the key
+    const auto values = current.extract(p.name);
+    if (!values) continue;
     const auto found = old.find(p.name);
     if (found == old.end()) {
       reasons.push_back(p.name + " is new");
     } else {
-      if (found->second != p.value) reasons.push_back(p.name + " changed");
+      if (found->second != values.mapped()) reasons.push_back(p.name + " changed");
       old.erase(found);
     }
   }

@@ -1,8 +1,10 @@
 #include "core/dag/op.h"
 
 #include <array>
+#include <set>
 
 #include "core/base/cbor_fields.h"
+#include "core/base/fs.h"
 #include "dagger/plugin/error.h"
 
 namespace dagger::dag {
@@ -103,16 +105,43 @@ Fields blank(std::string_view name) {
   }
 }
 
-void check(const Op& op) {
-  const auto* exec = std::get_if<Exec>(&op.fields);
-  if (exec == nullptr) return;
-  if (exec->args.empty() || op.inputs.empty()) throw Error(Code::corrupt_data, "an exec op has no command or no root");
-  for (const auto& m : exec->mounts) {
+// How many inputs each kind has, in the order of the variant: at least, at most.
+constexpr std::size_t any = SIZE_MAX;
+constexpr std::array<std::pair<std::size_t, std::size_t>, std::variant_size_v<Fields>> input_counts = {{{0, 0},
+                                                                                                        {0, 0},
+                                                                                                        {0, 0},
+                                                                                                        {1, any},
+                                                                                                        {2, 3},
+                                                                                                        {1, 1},
+                                                                                                        {0, any},
+                                                                                                        {2, 2},
+                                                                                                        {1, 2},
+                                                                                                        {1, 2},
+                                                                                                        {1, 1},
+                                                                                                        {1, 1},
+                                                                                                        {1, 1},
+                                                                                                        {1, 2},
+                                                                                                        {0, any}}};
+
+void check_exec(const Exec& exec, std::size_t inputs) {
+  if (exec.args.empty()) throw Error(Code::corrupt_data, "an exec op has no command");
+  std::set<std::string_view> targets;
+  for (const auto& m : exec.mounts) {
     const bool needs_input = m.type == MountType::tree;
-    if (m.input >= static_cast<std::int32_t>(op.inputs.size()) || m.input < -1 || (needs_input && m.input < 0))
+    if (m.input < -1 || (m.input >= 0 && static_cast<std::size_t>(m.input) >= inputs) || (needs_input && m.input < 0))
       throw Error(Code::corrupt_data, "a mount of an exec op names an input that it has not");
-    if (!m.target.starts_with('/')) throw Error(Code::corrupt_data, "a mount target is not absolute");
+    if (m.target.size() < 2 || clean_path(m.target) != m.target)
+      throw Error(Code::corrupt_data, "a mount target is not absolute and clean");
+    if (!targets.insert(m.target).second) throw Error(Code::corrupt_data, "an exec op has two mounts at " + m.target);
   }
+}
+
+void check(const Op& op) {
+  const auto [least, most] = input_counts[op.fields.index()];
+  if (op.inputs.size() < least || op.inputs.size() > most)
+    throw Error(Code::corrupt_data,
+                std::string(kind_name(op)) + " cannot have " + std::to_string(op.inputs.size()) + " inputs");
+  if (const auto* exec = std::get_if<Exec>(&op.fields)) check_exec(*exec, op.inputs.size());
 }
 
 }  // namespace

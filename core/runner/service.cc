@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <future>
 #include <unordered_map>
@@ -140,12 +141,20 @@ Task<void> Service::add_ops(std::vector<dag::Op> ops) {
   }
 }
 
+// An op of one call may refer to ops of the calls before it, so they are added in the order in which they came.
 Task<link::Empty> Service::put_ops(link::PutOps request, CancelToken) {
+  struct Turn {
+    OneShot<Unit> over;
+    ~Turn() { over.set({}); }
+  };
+  const Turn turn{OneShot<Unit>(loop_)};
+  const auto before = std::exchange(last_put_, turn.over);
   auto ops = co_await on_pool(loop_, solver_.io(), [&] {
     std::vector<dag::Op> decoded;
     for (const auto& encoded : request.ops) decoded.push_back(dag::decode(encoded));
     return decoded;
   });
+  if (before) co_await *before;
   co_await add_ops(std::move(ops));
   co_return {};
 }
@@ -153,7 +162,24 @@ Task<link::Empty> Service::put_ops(link::PutOps request, CancelToken) {
 Task<link::PinReply> Service::pin(link::PinRequest request, CancelToken cancel) {
   plugin::SourceRef ref{std::move(request.scheme), std::move(request.location), std::move(request.attributes),
                         std::move(request.platform)};
-  co_return to_reply(co_await solver_.pin(*this, std::move(ref), std::move(cancel)));
+  const auto shown = (ref.scheme == "oci" ? "resolve image config for " : "resolve " + ref.scheme + ":") + ref.location;
+  link::Event e;
+  e.op = Digest::of(shown + ref.platform);
+  e.name = shown;
+  event(e);
+  e.kind = link::EventKind::finished;
+  std::exception_ptr error;
+  link::PinReply reply;
+  try {
+    reply = to_reply(co_await solver_.pin(*this, std::move(ref), std::move(cancel)));
+  } catch (const Error& failed) {
+    error = std::current_exception();
+    e.outcome = failed.code() == Code::cancelled ? link::Outcome::cancelled : link::Outcome::failed;
+    e.text = failed.what();
+  }
+  event(e);
+  if (error) std::rethrow_exception(error);
+  co_return reply;
 }
 
 Task<link::SolveReply> Service::solve(link::Target target, CancelToken cancel) {
@@ -418,6 +444,9 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 void Service::event(const link::Event& event) {
   if (closed_ || (pending_.events.size() >= max_pending_events && event.kind == link::EventKind::log)) return;
   pending_.events.push_back(event);
+  pending_.events.back().time_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
   if (std::exchange(flushing_, true)) return;
   loop_.post([weak = weak_from_this()] {
     const auto self = weak.lock();

@@ -3,6 +3,7 @@
 // One per link. Control thread only. Lives until the link is closed and the last handler has ended.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -79,6 +80,7 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   std::string name_, scope_, inside_exec_;
   std::shared_ptr<dag::Graph> graph_;
   std::unordered_set<Digest> mentioned_, kept_ops_;
+  std::optional<OneShot<Unit>> last_put_;  // over when the last put_ops so far is
   link::Events pending_;
   bool flushing_ = false, closed_ = false;
 };

@@ -48,37 +48,40 @@ Endpoint::Choice Endpoint::version_for(const GraphqlRequest& request) const {
   return {};
 }
 
-std::shared_ptr<const graphql::Prepared> Endpoint::prepare(const std::string& text, const Choice& choice) {
-  const auto view = [this](std::optional<graphql::Version> version) {
-    const std::scoped_lock lock(schema_mutex_);
-    return schema_.view(version);
+Endpoint::Document Endpoint::prepare(const std::string& text, const Choice& choice) {
+  const auto fit = [&](std::optional<graphql::Version> version) {
+    std::shared_ptr<const graphql::SchemaView> view;
+    {
+      const std::scoped_lock lock(schema_mutex_);
+      view = schema_.view(version);
+    }
+    return Document{graphql::prepare(view, text), version};
   };
-  if (!choice.guessed) return graphql::prepare(view(choice.version), text);
+  if (!choice.guessed) return fit(choice.version);
   try {
-    return graphql::prepare(view(choice.version), text);
+    return fit(choice.version);
   } catch (const graphql::RequestError&) {
-    return graphql::prepare(view(std::nullopt), text);
+    return fit(std::nullopt);
   }
 }
 
 Task<graphql::Response> Endpoint::execute(GraphqlRequest request, CancelToken cancel) {
   const auto choice = version_for(request);
   auto parse = [&] { return prepare(request.query, choice); };
-  std::shared_ptr<const graphql::Prepared> prepared;
+  Document document;
   graphql::Response refused;
   try {
-    prepared = co_await on_pool(services_.loop, pool_, std::ref(parse));
+    document = co_await on_pool(services_.loop, pool_, std::ref(parse));
   } catch (const graphql::RequestError& error) {
     refused = graphql::response_of(error);
   }
-  if (!prepared) co_return refused;
+  if (!document.prepared) co_return refused;
   cancel.throw_if_cancelled();
-  co_return co_await run(std::move(prepared), std::move(request), std::move(cancel));
+  co_return co_await run(std::move(document), std::move(request), std::move(cancel));
 }
 
-Task<graphql::Response> Endpoint::run(std::shared_ptr<const graphql::Prepared> prepared, GraphqlRequest request,
-                                      CancelToken cancel) {
-  const auto context = std::make_shared<Request>(services_, tasks_);
+Task<graphql::Response> Endpoint::run(Document document, GraphqlRequest request, CancelToken cancel) {
+  const auto context = std::make_shared<Request>(services_, tasks_, document.version);
   OneShot<graphql::Response> answered(services_.loop);
   graphql::ExecuteOptions options;
   options.operation_name = request.operation_name;
@@ -91,7 +94,7 @@ Task<graphql::Response> Endpoint::run(std::shared_ptr<const graphql::Prepared> p
     answered.fail(std::make_exception_ptr(Error(Code::cancelled, cancel.reason())));
   });
   const auto execution =
-      graphql::Execution::start(std::move(prepared), resolvers_, std::move(options),
+      graphql::Execution::start(std::move(document.prepared), resolvers_, std::move(options),
                                 [answered](graphql::Response response) { answered.set(std::move(response)); });
   auto response = co_await answered;
   context->cancel.request("the request has its answer");  // resolvers whose answers go nowhere

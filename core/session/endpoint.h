@@ -34,10 +34,13 @@ class Endpoint {
     std::optional<graphql::Version> version;
     bool guessed = false;  // then a document that fits another view only is taken as well
   };
+  struct Document {
+    std::shared_ptr<const graphql::Prepared> prepared;
+    std::optional<graphql::Version> version;  // whose semantics it gets
+  };
   Choice version_for(const GraphqlRequest& request) const;
-  std::shared_ptr<const graphql::Prepared> prepare(const std::string& text, const Choice& choice);
-  Task<graphql::Response> run(std::shared_ptr<const graphql::Prepared> prepared, GraphqlRequest request,
-                              CancelToken cancel);
+  Document prepare(const std::string& text, const Choice& choice);
+  Task<graphql::Response> run(Document document, GraphqlRequest request, CancelToken cancel);
 
   Services& services_;
   Pool& pool_;

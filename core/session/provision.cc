@@ -177,6 +177,7 @@ Task<std::unique_ptr<link::Peer>> provide_runner(Loop& loop, Pool& pool, Spawner
   const auto host = named != nullptr && !named->empty() ? *named : options.runner_host;
   if (const auto* token = client.variable("_EXPERIMENTAL_DAGGER_RUNNER_TOKEN")) options.peer.token = *token;
   if (host.empty()) {
+    if (options.check_can_start != nullptr) options.check_can_start();
     LocalRunner local(loop, pool, spawner, transport, client, std::move(options));
     co_return co_await local.provide(std::move(cancel));
   }

@@ -23,6 +23,7 @@ struct ProvisionOptions {
   std::string runner_host;  // of the configuration; "" when it names none
   std::string log_file;     // of a runner that is started
   std::vector<std::string> runner_args;
+  void (*check_can_start)() = nullptr;  // throws where no runner can be started, before anything is made
   link::PeerOptions peer;
 };
 

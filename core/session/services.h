@@ -1,8 +1,10 @@
 // core/session/services.h — what resolvers work with: one of each per session, and one Request per GraphQL request.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "core/graphql/version.h"
 #include "core/session/host/host_files.h"
 #include "core/session/id_store.h"
 #include "core/session/pins.h"
@@ -40,9 +42,11 @@ struct Services {
 
 // One GraphQL request. Its resolvers hold it; tasks outlives it.
 struct Request {
-  Request(Services& s, TaskGroup& t) : services(s), tasks(t) {}
+  Request(Services& s, TaskGroup& t, std::optional<graphql::Version> v) : services(s), tasks(t), version(v) {}
   Services& services;
   TaskGroup& tasks;
+  // Of the client, exactly (a view stands for a range of versions); nothing: unknown, it sees the superset.
+  std::optional<graphql::Version> version;
   CancelSource cancel;
   std::string claimed_version;  // what the client said about itself by checkVersionCompatibility
 };

@@ -117,7 +117,6 @@ class Session::State {
     co_return co_await on_pool(loop_, requests_, std::ref(render));
   }
 
-
   Loop& loop_;
   Pool& files_;
   Pool& requests_;

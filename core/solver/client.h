@@ -27,7 +27,7 @@ class Client {
   virtual Task<std::optional<plugin::Credentials>> credentials(std::string realm, CancelToken cancel) = 0;
   // A connected socket that forwards to the client's socket object.
   virtual Task<UniqueFd> open_socket(std::string id, CancelToken cancel) = 0;
-  virtual void event(const link::Event& event) = 0;
+  virtual void event(const link::Event& event) = 0;  // as it happens: the client knows the time
   // True the first time it is asked for an op: hits are shown once to a client.
   virtual bool first_mention(const Digest& op) = 0;
 };

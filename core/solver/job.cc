@@ -1,15 +1,9 @@
 #include "core/solver/job.h"
 
-#include <chrono>
 #include <unordered_set>
 
 namespace dagger::solver {
 namespace {
-
-std::int64_t now_us() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 std::string joined(const std::vector<std::string>& words) {
   std::string out;
@@ -73,7 +67,6 @@ Client& Job::any_client() {
 
 void Job::tell(link::Event event) {
   event.op = vertex.digest;
-  event.time_us = now_us();
   for (Client* client : watchers()) client->event(event);
 }
 

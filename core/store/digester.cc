@@ -11,20 +11,12 @@
 #include "core/store/journal.h"
 #include "core/store/layer_digest.h"
 #include "core/store/layout.h"
-#include "dagger/plugin/layer.h"
 
 namespace dagger::store {
 namespace {
 
 // The steps of a build come first. On Linux a thread has a nice value of its own.
 void lower_priority() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10); }
-
-// The form that can be read as a directory; empty if there is none.
-std::string directory_form(const LayerRow& row) {
-  for (const char* form : {plugin::form::overlay_trusted, plugin::form::overlay_user})
-    if (std::find(row.forms.begin(), row.forms.end(), form) != row.forms.end()) return form;
-  return {};
-}
 
 }  // namespace
 

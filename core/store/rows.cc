@@ -1,5 +1,7 @@
 #include "core/store/rows.h"
 
+#include <algorithm>
+
 #include "core/base/cbor_fields.h"
 
 namespace dagger::dag {
@@ -24,6 +26,12 @@ template <class A>
 void fields(A& a, LayerRow& r) {
   a.begin(7), a.field(r.forms), a.field(r.bytes), a.field(r.entries), a.field(r.content), a.field(r.exact);
   a.field(r.diff_id), a.field(r.opaque_root);
+}
+
+std::string directory_form(const LayerRow& row) {
+  for (const char* form : {plugin::form::overlay_trusted, plugin::form::overlay_user})
+    if (std::find(row.forms.begin(), row.forms.end(), form) != row.forms.end()) return form;
+  return {};
 }
 
 std::string encode(const LayerRow& row) { return cbor::pack(row); }

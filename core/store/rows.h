@@ -58,6 +58,9 @@ struct LayerRow {
   bool opaque_root = false;  // hides all layers below it
 };
 
+// The form of the layer that can be read as a directory; empty if it has none.
+std::string directory_form(const LayerRow& row);
+
 std::string encode(const LayerRow& row);
 std::string encode(const Record& record);
 LayerRow decode_layer(std::string_view data);  // throw corrupt_data

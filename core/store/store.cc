@@ -22,6 +22,7 @@
 #include "core/store/layout.h"
 #include "core/store/sweeper.h"
 #include "core/store/tree/dir.h"
+#include "core/store/tree/tar_tree.h"
 #include "core/store/tree/walk.h"
 #include "core/store/unpack/unpack.h"
 #include "core/store/volumes.h"
@@ -68,6 +69,18 @@ class LeasedView final : public plugin::View {
  private:
   std::unique_ptr<Lease> lease_;
   std::unique_ptr<plugin::View> view_;
+};
+
+// A layer's bytes; the layer stays while they are read.
+class LeasedStream final : public plugin::ByteStream {
+ public:
+  LeasedStream(std::unique_ptr<Lease> lease, std::unique_ptr<plugin::ByteStream> stream)
+      : lease_(std::move(lease)), stream_(std::move(stream)) {}
+  std::size_t read(void* buffer, std::size_t size) override { return stream_->read(buffer, size); }
+
+ private:
+  std::unique_ptr<Lease> lease_;
+  std::unique_ptr<plugin::ByteStream> stream_;
 };
 
 class StoreImpl final : public Store {
@@ -332,8 +345,15 @@ LayerId StoreImpl::unpack(plugin::ByteStream& tar, const std::string& blob_diges
   return workspace.publish(std::move(row));
 }
 
-std::unique_ptr<plugin::ByteStream> StoreImpl::tar_of(LayerId id, plugin::CallContext&) {
-  throw Error(Code::unsupported, "layer " + std::to_string(id));
+std::unique_ptr<plugin::ByteStream> StoreImpl::tar_of(LayerId id, plugin::CallContext& ctx) {
+  const auto row = index_->layer(id);
+  if (!row) throw Error(Code::not_found, "layer " + std::to_string(id) + " is not in the store");
+  const std::string form = directory_form(*row);
+  if (form.empty())
+    throw Error(Code::unsupported,
+                "layer " + std::to_string(id) + " exists as " + row->forms.front() + ", of which no tar can be made");
+  auto dir = open_file(layout_.layer(id) + "/" + form, O_RDONLY | O_DIRECTORY);
+  return std::make_unique<LeasedStream>(lease({id}), tree::tar_layer(std::move(dir), row->opaque_root, ctx));
 }
 
 // What lies in layers/; directories that no number names are swept.

@@ -171,7 +171,7 @@ class Exec(ApiTest):
 
     def test_a_process_that_a_signal_ends_fails(self):
         with self.fails("did not complete successfully") as caught:
-            self.ask(*self.busybox, shell("sh -c 'kill -9 $$'"), "stdout")
+            self.ask(*self.busybox, shell("sh -c 'kill -9 $$'; exit $?"), "stdout")
         self.assertEqual(caught.exception.extensions["exitCode"], 137)
 
     def test_long_output_of_a_failure_is_cut_at_its_start(self):

@@ -50,7 +50,7 @@ class Run(case.EngineTest):
     def test_an_unknown_command_is_named(self):
         result = self.engine.run(["no-such-command-here"])
         self.assertIn("no-such-command-here", result.stderr)
-        self.assertEqual(result.returncode, 127)
+        self.assertNotEqual(result.returncode, 0)
         self.assertNotEqual(self.engine.dagger("run").returncode, 0)
 
     def test_signals_are_passed_on(self):

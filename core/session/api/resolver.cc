@@ -105,7 +105,7 @@ std::string_view given_arg(const ResolveCall& call, std::string_view name, std::
 }
 
 bool client_since(const ResolveCall& call, graphql::Version version) {
-  return call.version().value_or(graphql::Version{0, 9, 0}) >= version;
+  return request_of(call).version.value_or(graphql::Version{0, 9, 0}) >= version;
 }
 
 Task<Directory> load_directory(ResolveCall call, std::string id) {

@@ -1,7 +1,8 @@
 // core/store/tree/copy.h — copies a file or directory from one root into another.
 //
-// Keeps modes, owners, mtimes, extended attributes, links, and hard links among what is copied. Nothing is read or
-// written outside the two roots.
+// Keeps modes, owners, times, extended attributes, holes, links, and hard links among what is copied. Nothing is read
+// or written outside the two roots. Errors: not_found "<path>: no such file or directory", invalid_argument "path X is
+// a directory, not a file" (also: a file where a directory is, and the other way round), no_space, cancelled.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -20,9 +21,11 @@ struct CopyOptions {
   bool must_be_file = false;
 };
 
-// source is followed if it is a link. A file goes to target, or into target if that is a directory. Directories that
-// are missing above target are made (0755, 0:0); a target directory that exists keeps its attributes. A directory that
-// no selected entry lies in is left out where include is given. [blocking]
+// source is followed if it is a link. A file goes to target, or into target if that is a directory. A directory's
+// contents go into target, which keeps its attributes if it exists and else gets mode 0755; without `contents` the
+// directory itself becomes target. What is missing above target is made (0755, owner as given, else 0:0). Directories
+// are merged, other things replaced. A directory that no selected entry lies in is left out where include is given.
+// [blocking]
 void copy(int source_root, const std::string& source, int target_root, const std::string& target,
           const CopyOptions& options, plugin::CallContext& ctx);
 

@@ -8,6 +8,7 @@
 #include "core/base/fs.h"
 #include "core/dag/patterns.h"
 #include "core/store/tree/dir.h"
+#include "core/store/tree/path.h"
 #include "core/store/tree/walk.h"
 
 namespace dagger::store::tree {
@@ -20,15 +21,11 @@ EntryType type_of(mode_t mode) {
                           : EntryType::file;
 }
 
-[[noreturn]] void missing(const std::string& path) {
-  throw Error(Code::not_found, path + ": no such file or directory");
-}
-
 UniqueFd open_or_missing(int root, const std::string& path, int flags) {
   try {
     return open_in_root(root, path, flags);
   } catch (const Error& e) {
-    if (e.code() == Code::not_found) missing(path);
+    if (e.code() == Code::not_found) throw_missing(path);
     throw;
   }
 }
@@ -40,16 +37,17 @@ void check_name(const std::string& path) {
     throw Error(Code::invalid_argument, "File name length exceeds the maximum supported 255 characters");
 }
 
-void set_owner(int dir, const std::string& name, const Owner& owner) {
-  if (owner.set && ::fchownat(dir, name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0)
-    throw_errno("chown " + name);
+// Where a new file or link goes: what is there and is no directory makes room, unless it is to be kept.
+Place place_for(int root, const std::string& path, Last last) {
+  check_name(path);
+  Place place = find_place(root, path, last, Parents::make);
+  if (place.st && S_ISDIR(place.st->st_mode))
+    throw Error(Code::invalid_argument, "path " + path + " is a directory, not a file");
+  return place;
 }
 
-void replace(int dir, const std::string& name, const std::string& path) {
-  if (::unlinkat(dir, name.c_str(), 0) == 0 || errno == ENOENT) return;
-  if (errno == EISDIR || errno == EPERM)
-    throw Error(Code::invalid_argument, "path " + path + " is a directory, not a file");
-  throw_errno("replace " + path);
+void make_room(const Place& place, const std::string& path) {
+  if (::unlinkat(place.dir.get(), place.name.c_str(), 0) != 0 && errno != ENOENT) throw_errno("replace " + path);
 }
 
 }  // namespace
@@ -104,37 +102,34 @@ UniqueFd open_file(int root, const std::string& path) {
 }
 
 void write_file(int root, const std::string& path, std::string_view data, std::uint32_t mode, const Owner& owner) {
-  check_name(path);
-  const auto dir = make_dirs_in_root(root, parent_path(path));
-  const std::string name = base_name(path);
-  replace(dir.get(), name, path);
-  const auto fd = open_at(dir.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-  write_all(fd.get(), data);
-  if (owner.set && ::fchown(fd.get(), owner.uid, owner.gid) != 0) throw_errno("chown " + path);
-  if (::fchmod(fd.get(), mode) != 0) throw_errno("chmod " + path);
+  const Place place = place_for(root, path, Last::follow);
+  const bool reuse = place.st && S_ISREG(place.st->st_mode);
+  if (!reuse) make_room(place, path);  // never write to a device
+  try {
+    const auto fd =
+        open_at(place.dir.get(), place.name, O_WRONLY | O_NOFOLLOW | (reuse ? O_TRUNC : O_CREAT | O_EXCL), 0600);
+    write_all(fd.get(), data);
+    if (::fchown(fd.get(), owner.uid, owner.gid) != 0) throw_errno("chown");
+    if (::fchmod(fd.get(), mode & 07777) != 0) throw_errno("chmod");
+  } catch (const Error& e) {
+    throw Error(e).in("write " + path);
+  }
 }
 
 void make_dir(int root, const std::string& path, std::uint32_t mode, const Owner& owner) {
   check_name(path);
-  if (path == "/") return;
-  const auto parent = make_dirs_in_root(root, parent_path(path));
-  const std::string name = base_name(path);
-  if (::mkdirat(parent.get(), name.c_str(), 0700) != 0) {
-    if (errno != EEXIST) throw_errno("make directory " + path);
-    if (!S_ISDIR(stat_of(open_in_root(root, path, O_PATH).get()).st_mode))
-      throw Error(Code::invalid_argument, "path " + path + " is a file, not a directory");
-    return;
+  try {
+    make_directories(root, path, mode & 07777, owner);
+  } catch (const Error& e) {
+    if (e.code() != Code::not_found) throw;
+    throw Error(Code::invalid_argument, "path " + path + " is a file, not a directory");
   }
-  set_owner(parent.get(), name, owner);
-  if (::fchmodat(parent.get(), name.c_str(), mode, 0) != 0) throw_errno("chmod " + path);
 }
 
 void make_symlink(int root, const std::string& target, const std::string& link) {
-  check_name(link);
-  const auto dir = make_dirs_in_root(root, parent_path(link));
-  const std::string name = base_name(link);
-  replace(dir.get(), name, link);
-  if (::symlinkat(target.c_str(), dir.get(), name.c_str()) != 0) throw_errno("symlink " + link);
+  const Place place = place_for(root, link, Last::keep);
+  make_room(place, link);
+  if (::symlinkat(target.c_str(), place.dir.get(), place.name.c_str()) != 0) throw_errno("symlink " + link);
 }
 
 void remove(int root, const std::string& path, bool wildcards) {
@@ -153,7 +148,9 @@ void remove(int root, const std::string& path, bool wildcards) {
   std::vector<std::string> dirs{"/"};
   for (std::string_view rest = pattern; !rest.empty();) {
     const auto slash = rest.find('/');
-    const dag::Glob glob(rest.substr(0, slash));
+    const std::string part(rest.substr(0, slash));
+    const bool plain = part.find_first_of("*?[\\") == std::string::npos;
+    const dag::Glob glob(part);
     rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
     std::vector<std::string> next;
     for (const auto& dir : dirs) {
@@ -167,7 +164,7 @@ void remove(int root, const std::string& path, bool wildcards) {
         if (!glob.matches(name)) continue;
         if (rest.empty())
           remove_tree_at(readable.get(), name);
-        else
+        else if (plain || S_ISDIR(stat_at(readable.get(), name).st_mode))  // cycles of links match without end
           next.push_back(join_path(dir, name));
       }
     }
@@ -190,11 +187,18 @@ void set_timestamps(int root, std::int64_t unix_seconds, plugin::CallContext& ct
 
 void change_owner(int root, const std::string& path, const Owner& owner, plugin::CallContext& ctx) {
   if (!owner.set) return;
-  const auto top = open_or_missing(root, path, O_PATH);
-  if (::fchownat(top.get(), "", owner.uid, owner.gid, AT_EMPTY_PATH) != 0) throw_errno("chown " + path);
-  if (!S_ISDIR(stat_of(top.get()).st_mode)) return;
-  walk(top.get(), ctx, [&](const Step& s) {
-    set_owner(s.dir, s.name, owner);
+  const Place top = find_place(root, path, Last::follow);
+  if (!top.st) throw_missing(path);
+  // The kernel takes setuid and setgid away from what changes hands; modes stay, as with a copy.
+  const auto own = [&owner](int dir, const std::string& name, const struct stat& st) {
+    if (::fchownat(dir, name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) throw_errno("chown " + name);
+    if (S_ISREG(st.st_mode) && (st.st_mode & 06000) != 0 && ::fchmodat(dir, name.c_str(), st.st_mode & 07777, 0) != 0)
+      throw_errno("chmod " + name);
+  };
+  own(top.dir.get(), top.name, *top.st);
+  if (!S_ISDIR(top.st->st_mode)) return;
+  walk(open_dir_at(top.dir.get(), top.name).get(), ctx, [&](const Step& s) {
+    own(s.dir, s.name, s.stat);
     return S_ISDIR(s.stat.st_mode);
   });
 }

@@ -32,9 +32,10 @@ struct StatInfo {
 std::optional<StatInfo> stat(int root, const std::string& path, bool follow);
 UniqueFd open_file(int root, const std::string& path);  // regular files only, for reading
 
-// Parents are made with mode 0755 and owner 0:0. What is there already is replaced, a directory is not.
+// Parents are made with mode 0755 and owner 0:0. A link in the last component is followed, as a program would; other
+// things that are there are replaced, a directory is not. An owner that is not set is 0:0.
 void write_file(int root, const std::string& path, std::string_view data, std::uint32_t mode, const Owner& owner);
-// Like mkdir -p; a directory that exists keeps its mode.
+// Like mkdir -p, mode and owner for all that is made; a directory that exists keeps its own.
 void make_dir(int root, const std::string& path, std::uint32_t mode, const Owner& owner);
 void make_symlink(int root, const std::string& target, const std::string& link);
 // Wildcards may stand in any component. Nothing there is no error.

@@ -211,10 +211,8 @@ Cgroups::Instance& Cgroups::instance(const std::string& parent) {
   auto made = std::make_unique<Instance>();
   for (const auto& h : mounts_.hierarchies) {
     const std::string base = parent.empty() ? h.own : h.mount + "/" + parent;
-    if (!parent.empty()) {
-      make_group(base);
-      remove_stale(base);
-    }
+    if (!parent.empty()) make_group(base);
+    remove_stale(base);  // again: right after a kill, the dead may still have been on their way out
     Instance::Part part{&h, base + "/" + name_, {}, UniqueFd()};
     part.relative = part.path.substr(h.mount.size());
     make_group(part.path);

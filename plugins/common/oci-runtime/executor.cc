@@ -258,6 +258,10 @@ OciExecutor::OciExecutor(plugin::Host& host, std::string_view config_json, Runti
     throw Error(Code::unsupported, "execs with " + runtime_.name + " need root: start the runner as root");
   private_dir_ = std::string(host.state_dir()) + "/private";
   if (::mkdir(private_dir_.c_str(), 0700) != 0 && errno != EEXIST) sys::fail("make directory " + private_dir_);
+  if (runtime_.needs_cgroups && cgroups_.mounts().layout == CgroupLayout::none)
+    throw Error(Code::unsupported, runtime_.name +
+                                       " does not run without cgroups, and none are mounted here: mount them "
+                                       "at /sys/fs/cgroup, or choose the crun executor");
   if (!cgroups_.guards_devices()) {
     host.log(plugin::LogLevel::warn, "no cgroup guards devices here: execs cannot make device nodes (no CAP_MKNOD)");
   }

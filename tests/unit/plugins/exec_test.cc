@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
@@ -294,12 +295,14 @@ TEST(ExecOfAKilledEngine, LeavesNoProcessAndNoMountAndTheNextEngineRemovesItsGro
     const auto groups_before = leftover_groups();
     const auto mounts_before = read_file("/proc/self/mountinfo");
     Pipe out, leftovers;
+    ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     const pid_t engine = start_engine(runtime, out, leftovers);
     char c = 0;
     ASSERT_EQ(::read(out.read.get(), &c, 1), 1) << runtime;
     ::kill(engine, SIGKILL);
     EXPECT_TRUE(ends_within_a_second(out.read.get())) << runtime;
-    ::waitpid(engine, nullptr, 0);
+    while (::waitpid(-1, nullptr, 0) > 0) {  // the engine, and its helper, which is ours now
+    }
     EXPECT_EQ(read_file("/proc/self/mountinfo"), mounts_before);
     const oci::Cgroups next(false);
     EXPECT_EQ(leftover_groups(), groups_before) << runtime;
@@ -356,9 +359,18 @@ TEST(ExecOnAnyCgroupLayout, RunsWithV1HierarchiesAlone) {
     EXPECT_EQ(in_changed_namespace(v1, [&] { return run_both_kinds(runtime); }), 5) << runtime;
 }
 
-TEST(ExecOnAnyCgroupLayout, RunsWithoutAny) {
+TEST(ExecOnAnyCgroupLayout, RunsWithoutAnyOrSaysThatTheRuntimeCannot) {
   const auto none = [] { ::umount2("/sys/fs/cgroup", MNT_DETACH); };
   EXPECT_EQ(in_changed_namespace(none, [] { return run_both_kinds("crun"); }), 5);
+  const auto refused = [] {
+    try {
+      ExecMachine{"runc"};
+    } catch (const Error& e) {
+      return e.code() == Code::unsupported ? 5 : 1;
+    }
+    return 0;
+  };
+  EXPECT_EQ(in_changed_namespace(none, refused), 5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Runtimes, Exec, ::testing::Values("crun", "runc"),

@@ -147,8 +147,10 @@ TEST_F(Api, SaysWhatSourceIsMissing) {
 }
 
 TEST_F(Api, AnIdIsValidInAnotherSession) {
-  const auto id = data(R"({container(platform:"linux/arm64"){withEnvVariable(name:"A",value:"b"){id}}})")["container"]
-                      ["withEnvVariable"]["id"].get<std::string>();
+  const auto id =
+      data(R"({container(platform:"linux/arm64"){withEnvVariable(name:"A",value:"b"){id}}})")["container"]
+                                                                                             ["withEnvVariable"]["id"]
+                                                                                                 .get<std::string>();
   EXPECT_TRUE(id.starts_with("container-")) << id;
   end_session();
   new_session();
@@ -197,7 +199,8 @@ TEST_F(Api, ExpandsVariablesOnRequest) {
 
 TEST_F(Api, TheReferenceOfAChangedImageIsAnError) {
   const auto answer =
-      data(R"({container{from(address:"alpine:3"){imageRef withLabel(name:"a",value:"b"){imageRef}}}})")["container"]["from"];
+      data(R"({container{from(address:"alpine:3"){imageRef withLabel(name:"a",value:"b"){imageRef}}}})")["container"]
+                                                                                                        ["from"];
   EXPECT_EQ(answer["imageRef"], "docker.io/library/alpine:3@sha256:aa");
   EXPECT_EQ(answer["withLabel"]["imageRef"], answer["imageRef"]);
   EXPECT_NE(error(R"({container{from(address:"alpine:3"){withExec(args:["x"]){imageRef}}}})").find("is changed"),
@@ -283,6 +286,16 @@ TEST_F(Api, AnswersExportsInTheTypeOfTheClientsGeneration) {
   runner.exported_tar = std::string(1024, '\0');
   EXPECT_EQ(data(R"({directory{export(path:"out")}})", "0.9.3")["directory"]["export"], true);
   EXPECT_EQ(data(R"({directory{export(path:"out")}})", "0.12.0")["directory"]["export"], dir.path() + "/out");
+}
+
+TEST_F(Api, RemembersTheGenerationThatAClientClaimsButTakesDocumentsOfOthers) {
+  runner.exported_tar = std::string(1024, '\0');
+  const char* query = R"({directory{export(path:"out")}})";
+  EXPECT_TRUE(data(query)["directory"]["export"].is_string());
+  EXPECT_EQ(data(R"({checkVersionCompatibility(version:"0.9.11")})")["checkVersionCompatibility"], true);
+  EXPECT_EQ(data(query)["directory"]["export"], true);
+  const auto id = data("{container{id}}")["container"]["id"].get<std::string>();
+  EXPECT_EQ(data("{node(id:\"" + id + "\"){id}}")["node"]["id"], id);
 }
 
 TEST_F(Api, ACancelledRequestCancelsWhatItWaitsFor) {

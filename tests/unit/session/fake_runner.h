@@ -155,8 +155,7 @@ class FakeRunner final : public link::Peer {
     throw Error(Code::unsupported, "the fake runner does not know " + method);
   }
   void fail_if_told() const {
-    if (failure)
-      throw link::DetailedError(Error(Code::exec_failed, "the process failed"), cbor::pack(*failure));
+    if (failure) throw link::DetailedError(Error(Code::exec_failed, "the process failed"), cbor::pack(*failure));
   }
 
   Loop& loop_;

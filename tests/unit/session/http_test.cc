@@ -26,10 +26,12 @@ unsigned status_of(const HttpRequest& request) {
 }
 
 TEST(GraphqlRequest, ComesAsJsonFormDocumentOrUrl) {
-  EXPECT_EQ(graphql_request(post("application/json", R"({"query":"{a}","operationName":"","variables":null})")).query, "{a}");
+  EXPECT_EQ(graphql_request(post("application/json", R"({"query":"{a}","operationName":"","variables":null})")).query,
+            "{a}");
   EXPECT_EQ(graphql_request(post("", R"({"query":"{a}"})")).query, "{a}");
   EXPECT_EQ(graphql_request(post("application/graphql", "{a}")).query, "{a}");
-  EXPECT_EQ(graphql_request(post("application/x-www-form-urlencoded", "query=%7Ba%7D&operationName=N")).operation_name, "N");
+  EXPECT_EQ(graphql_request(post("application/x-www-form-urlencoded", "query=%7Ba%7D&operationName=N")).operation_name,
+            "N");
   EXPECT_EQ(graphql_request(post("", R"({"query":"{b}"})", "/query?query=%7Ba+b%7D")).query, "{a b}");
   const auto get = graphql_request({"GET", "/query?query={a}&variables=%7B%22x%22%3A1%7D", {}, ""});
   EXPECT_EQ(*get.variables.find("x")->as_int(), 1);
@@ -81,8 +83,9 @@ class Listener : public ::testing::Test {
     options.token = "token";
     options.header_bytes = 4096;
     options.body_bytes = 1 << 16;
-    server.emplace(loop, std::move(options),
-                   [this](HttpRequest request, CancelToken cancel) { return answer(std::move(request), std::move(cancel)); });
+    server.emplace(loop, std::move(options), [this](HttpRequest request, CancelToken cancel) {
+      return answer(std::move(request), std::move(cancel));
+    });
     port = server->listen();
     thread = std::thread([this] { loop.run(); });
   }
@@ -115,7 +118,8 @@ class Listener : public ::testing::Test {
     EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     return fd;
   }
-  static std::string request(const std::string& body, const std::string& more = "", const std::string& target = "/query") {
+  static std::string request(const std::string& body, const std::string& more = "",
+                             const std::string& target = "/query") {
     return "POST " + target + " HTTP/1.1\r\nHost: dagger\r\nAuthorization: Basic dG9rZW46\r\nContent-Length: " +
            std::to_string(body.size()) + "\r\n" + more + "\r\n" + body;
   }

@@ -20,12 +20,12 @@ TEST(ImageConfig, RefusesWhatIsMalformed) {
 }
 
 TEST(ImageConfig, AnImageAddsItsVariablesAndReplacesTheCommand) {
-  ImageConfig container{.env = {{"A", "mine"}, {"ONLY", "mine"}},
-                        .exposed_ports = {"1/tcp"},
-                        .entrypoint = {"old"},
-                        .user = "old"};
-  const ImageConfig image{.env = {{"A", "image"}, {"PATH", "/bin"}}, .exposed_ports = {"1/tcp", "2/udp"},
-                          .default_args = {"sh"}, .workdir = "/w"};
+  ImageConfig container{
+      .env = {{"A", "mine"}, {"ONLY", "mine"}}, .exposed_ports = {"1/tcp"}, .entrypoint = {"old"}, .user = "old"};
+  const ImageConfig image{.env = {{"A", "image"}, {"PATH", "/bin"}},
+                          .exposed_ports = {"1/tcp", "2/udp"},
+                          .default_args = {"sh"},
+                          .workdir = "/w"};
   const auto merged = merge_image(container, image);
   EXPECT_EQ(merged.env, (Pairs{{"A", "image"}, {"ONLY", "mine"}, {"PATH", "/bin"}}));
   EXPECT_EQ(merged.exposed_ports, (std::vector<std::string>{"1/tcp", "2/udp"}));
@@ -37,9 +37,9 @@ TEST(ImageConfig, AnImageAddsItsVariablesAndReplacesTheCommand) {
 
 TEST(ImageConfig, ExpandsVariablesLikeGo) {
   const Pairs env{{"A", "1"}, {"LONG_1", "x"}};
-  const std::pair<const char*, const char*> cases[] = {{"$A", "1"},      {"${A}b", "1b"}, {"$LONG_1/$A", "x/1"},
-                                                       {"$NO.", "."},    {"a$", "a$"},    {"$ A", "$ A"},
-                                                       {"${A", "A"},     {"$$A", "A"},    {"100%", "100%"}};
+  const std::pair<const char*, const char*> cases[] = {{"$A", "1"},   {"${A}b", "1b"}, {"$LONG_1/$A", "x/1"},
+                                                       {"$NO.", "."}, {"a$", "a$"},    {"$ A", "$ A"},
+                                                       {"${A", "A"},  {"$$A", "A"},    {"100%", "100%"}};
   for (const auto& [text, expected] : cases) EXPECT_EQ(expand_variables(text, env), expected) << text;
 }
 

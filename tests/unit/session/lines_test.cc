@@ -25,8 +25,7 @@ TEST(Lines, NumberStepsAndSeparateThem) {
   auto failed = event("exec b", EventKind::finished, "exit code: 1\nmore");
   failed.outcome = link::Outcome::failed;
   EXPECT_EQ(lines.add(failed), "2: exec b ERROR: exit code: 1\n");
-  EXPECT_EQ(lines.add(event("exec a", EventKind::finished, "", 100)),
-            "\n1: exec a\n1: [0.10s] rest\n1: exec a DONE\n");
+  EXPECT_EQ(lines.add(event("exec a", EventKind::finished, "", 100)), "\n1: exec a\n1: [0.10s] rest\n1: exec a DONE\n");
 }
 
 TEST(Lines, SayWhyAStepRunsAndThatItWasCached) {

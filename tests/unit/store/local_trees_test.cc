@@ -1,5 +1,6 @@
 #include "core/store/local_trees.h"
 
+#include <algorithm>
 #include <map>
 
 #include "core/store/manifest.h"
