@@ -161,6 +161,11 @@ TEST(Op, ExecWithTwoTreesAtOnePlaceIsRefused) {
   EXPECT_EQ(code_of(encode_exec([](Exec& e) { e.mounts.push_back(e.mounts[0]); })), Code::corrupt_data);
 }
 
+TEST(Op, ExecMayHaveASecretOverATree) {
+  const auto encoded = encode_exec([](Exec& e) { e.mounts[3].target = e.mounts[0].target; });
+  EXPECT_EQ(encode(decode(encoded)), encoded);
+}
+
 TEST(Op, WithoutTheInputsItsKindNeedsIsRefused) {
   for (auto op : all_kinds()) {
     if (op.inputs.empty()) {
