@@ -67,7 +67,10 @@ Client& Job::any_client() {
 
 void Job::tell(link::Event event) {
   event.op = vertex.digest;
-  for (Client* client : watchers()) client->event(event);
+  for (Client* client : watchers()) {
+    if (event.kind == link::EventKind::finished) client->first_mention(vertex.digest);  // not shown as a hit afterwards
+    client->event(event);
+  }
 }
 
 void Job::started(std::string why) {
