@@ -107,10 +107,17 @@ void Job::progress(std::string what, std::int64_t done, std::int64_t total) {
   tell(std::move(e));
 }
 
-Task<std::optional<plugin::Credentials>> Job::credentials(std::string realm) {
-  return any_client().credentials(std::move(realm), cancel.token());
+Task<std::string> Job::secret(std::string secret_name) {
+  return ask<std::string>(
+      [secret_name, token = cancel.token()](Client& client) { return client.secret(secret_name, token); });
 }
-Task<UniqueFd> Job::open_socket(std::string id) { return any_client().open_socket(std::move(id), cancel.token()); }
+Task<std::optional<plugin::Credentials>> Job::credentials(std::string realm) {
+  return ask<std::optional<plugin::Credentials>>(
+      [realm, token = cancel.token()](Client& client) { return client.credentials(realm, token); });
+}
+Task<UniqueFd> Job::open_socket(std::string id) {
+  return ask<UniqueFd>([id, token = cancel.token()](Client& client) { return client.open_socket(id, token); });
+}
 TaskGroup& Job::questions() { return solver.work_; }
 
 }  // namespace dagger::solver

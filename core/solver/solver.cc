@@ -29,6 +29,23 @@ const store::Output* output_of(const store::Record& record, const std::string& n
   return it == record.outputs.end() ? nullptr : &*it;
 }
 
+// Nothing as long as the digest of an input is not known.
+std::optional<Digest> content_key(const store::Store& store, const dag::Vertex& vertex,
+                                  const std::vector<store::Stack>& inputs) {
+  if (vertex.inputs.empty()) return std::nullopt;
+  std::vector<Digest> digests;
+  for (const auto& s : inputs) {
+    const auto d = store.stack_digest(s, vertex.times_matter);
+    if (!d) return std::nullopt;
+    digests.push_back(*d);
+  }
+  // The scope is in the definition's parts already; take it from there so that both keys agree.
+  auto parts = vertex.parts;
+  const std::size_t first = parts.size() - inputs.size();
+  for (std::size_t i = 0; i < inputs.size(); ++i) parts[first + i].value = digests[i];
+  return dag::key_of(vertex.op, parts, dag::InputsAre::contents);
+}
+
 }  // namespace
 
 ExecFailed::ExecFailed(link::ExecFailure failure)
@@ -122,6 +139,8 @@ Task<Solver::RecordPtr> Solver::outcome(Client& client, Digest op, CancelToken c
 Task<store::Stack> Solver::stack(Client& client, dag::Ref ref, CancelToken cancel) {
   const dag::Vertex* vertex = client.graph()->find(ref.op);
   if (vertex == nullptr) throw Error(Code::not_found, "unknown op " + ref.op.str());
+  if (const auto names = dag::outputs(vertex->op); std::ranges::find(names, ref.output) == names.end())
+    throw Error(Code::not_found, describe(vertex->op) + " has no output '" + ref.output + "'");
   for (;;) {
     auto w = walk(*vertex, ref.output);
     if (w.missing.empty()) {
@@ -325,7 +344,12 @@ void Solver::leave(Client& client) {
 Task<void> Solver::run(JobPtr job) {
   RecordPtr record;
   std::exception_ptr error;
+  // In a turn of its own: a long row of hits neither holds the thread nor needs a stack as deep as itself.
+  const OneShot<Unit> turn(loop_);
+  loop_.post([turn] { turn.set({}); });
+  co_await turn;
   try {
+    job->cancel.token().throw_if_cancelled();
     auto inputs = input_stacks(job->vertex);
     const auto lease = store_.lease([&] {
       store::Stack all;
@@ -353,24 +377,9 @@ Task<void> Solver::run(JobPtr job) {
   finish(job, std::move(record), error);
 }
 
-std::optional<Digest> Solver::content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs) const {
-  if (vertex.inputs.empty()) return std::nullopt;
-  std::vector<Digest> digests;
-  for (const auto& s : inputs) {
-    const auto d = store_.stack_digest(s, vertex.times_matter);
-    if (!d) return std::nullopt;
-    digests.push_back(*d);
-  }
-  // The scope is in the definition's parts already; take it from there so that both keys agree.
-  auto parts = vertex.parts;
-  const std::size_t first = parts.size() - inputs.size();
-  for (std::size_t i = 0; i < inputs.size(); ++i) parts[first + i].value = digests[i];
-  return dag::key_of(vertex.op, parts, dag::InputsAre::contents);
-}
-
 Task<Solver::RecordPtr> Solver::reuse(JobPtr job, const std::vector<store::Stack>& inputs) {
   const auto& vertex = job->vertex;
-  const auto key = content_key(vertex, inputs);
+  const auto key = content_key(store_, vertex, inputs);
   if (key) {
     if (const auto same = store_.find(*key)) {
       store::Record copy = *same;
@@ -409,21 +418,21 @@ Solver::RecordPtr Solver::publish(Job& job, store::Record record, const std::vec
 
 void Solver::add_content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs) {
   if (vertex.inputs.empty()) return;
-  if (const auto key = content_key(vertex, inputs)) {
+  if (const auto key = content_key(store_, vertex, inputs)) {
     store_.add_key(*key, vertex.key);
     return;
   }
   store::Stack all;
   for (const auto& s : inputs) all.insert(all.end(), s.begin(), s.end());
-  // The vertex may be gone by then: keep what the key needs.
+  // Solver and vertex may be gone by then: keep what the key needs.
   auto later = std::make_shared<dag::Vertex>();
   later->op = vertex.op;
   later->parts = vertex.parts;
   later->key = vertex.key;
   later->times_matter = vertex.times_matter;
   later->inputs.resize(inputs.size());
-  store_.when_digested(all, [this, later, inputs] {
-    if (const auto key = content_key(*later, inputs)) store_.add_key(*key, later->key);
+  store_.when_digested(all, [&store = store_, later, inputs] {
+    if (const auto key = content_key(store, *later, inputs)) store.add_key(*key, later->key);
   });
 }
 

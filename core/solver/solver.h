@@ -31,6 +31,7 @@ namespace dagger::solver {
 
 struct Job;
 struct KnownPin;
+class ExecRun;
 class VolumeLocks;
 class CacheTiers;
 
@@ -113,13 +114,14 @@ class Solver {
   Task<store::Record> make(JobPtr job, std::vector<store::Stack> inputs);
   RecordPtr publish(Job& job, store::Record record, const std::vector<store::Stack>& inputs);
   void add_content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs);
-  std::optional<Digest> content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs) const;
   std::string reason(const dag::Vertex& vertex) const;
   void finish(JobPtr job, RecordPtr record, std::exception_ptr error);
   void release(JobPtr job);
 
   // One per family of ops; each returns the outputs and leaves key, parts and times to run().
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
+  Task<store::Record> run_process(JobPtr job, ExecRun& run, plugin::Network& network);
+  Task<plugin::ExecStatus> process_end(JobPtr job, ExecRun& run);
   Task<void> ended_or_cancelled(int done_fd, CancelToken cancel);
   Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
