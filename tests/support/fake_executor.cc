@@ -205,6 +205,12 @@ void FakeExecutor::wait_until_started(const std::string& command, unsigned times
     throw Error(Code::internal, "'" + command + "' was not started");
 }
 
+void FakeExecutor::wait_until_signalled(const std::string& command, int number) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_for(lock, patience, [&] { return std::ranges::count(signals_[command], number) != 0; }))
+    throw Error(Code::internal, "'" + command + "' did not get signal " + std::to_string(number));
+}
+
 unsigned FakeExecutor::started(const std::string& command) const {
   const std::lock_guard lock(mutex_);
   return static_cast<unsigned>(std::ranges::count(order_, command));

@@ -33,6 +33,7 @@ class FakeExecutor final : public plugin::Executor, public plugin::LocalExecutor
   void open(const std::string& gate);
   // Commands are args joined by spaces.
   void wait_until_started(const std::string& command, unsigned times = 1);
+  void wait_until_signalled(const std::string& command, int number);
   unsigned started(const std::string& command) const;
   unsigned started() const;  // all together
   std::vector<std::string> order() const;

@@ -281,7 +281,7 @@ TEST(Failure, OfOnePartCallsTheOthersOff) {
   const auto answer = both.get();
   ASSERT_TRUE(answer.value) << answer.error;
   EXPECT_EQ(answer.value->failure->exit_code, 1);
-  EXPECT_EQ(engine.executor.signals("wait never").at(0), SIGTERM);
+  engine.executor.wait_until_signalled("wait never", SIGTERM);
 }
 
 TEST(Failure, IsNotRecorded) {
