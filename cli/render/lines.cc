@@ -58,6 +58,7 @@ void Lines::add_log(const link::Event& event, Step& step, std::string& out) {
 
 std::string Lines::add(const link::Event& event) {
   std::string out;
+  if (event.outcome == link::Outcome::cached && finished_.contains(event.op)) return out;
   auto& step = running_[event.op];
   if (!event.name.empty()) step.name = first_line(event.name);
   if (step.started_us == 0) step.started_us = event.time_us;
@@ -81,6 +82,8 @@ std::string Lines::add(const link::Event& event) {
         out += number + since(step.started_us, event.time_us) + std::exchange(step.partial, {}) + "\n";
       out += number + step.name + outcome_text(event) + "\n";
       running_.erase(event.op);
+      finished_.insert(event.op);
+      floor_ = {};
       floor_open_ = false;
       break;
   }

@@ -9,6 +9,7 @@
 #pragma once
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/link/messages/messages.h"
 
@@ -30,6 +31,7 @@ class Lines {
   void add_log(const link::Event& event, Step& step, std::string& out);
 
   std::unordered_map<Digest, Step> running_;
+  std::unordered_set<Digest> finished_;  // said once, however often a result is asked for
   unsigned steps_ = 0;
   Digest floor_;
   bool floor_open_ = false;  // the step that printed last has not finished

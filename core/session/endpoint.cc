@@ -7,6 +7,7 @@ namespace dagger::session {
 namespace {
 
 constexpr std::size_t max_claims = 64;
+constexpr std::size_t fields_at_once = 32;  // each may encode and hash an op
 
 graphql::Resolvers all_resolvers() {
   graphql::Resolvers r;
@@ -88,6 +89,7 @@ Task<graphql::Response> Endpoint::run(Document document, GraphqlRequest request,
   options.variables = std::move(request.variables);
   options.root = graphql::Object("Query");
   options.context = context;
+  options.slice = fields_at_once;
   options.defer = [&loop = services_.loop](std::function<void()> rest) { loop.post(std::move(rest)); };
   const auto subscription = cancel.on_cancel([context, answered, cancel] {
     context->cancel.request(cancel.reason());

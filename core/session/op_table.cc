@@ -14,15 +14,25 @@ dag::Ref OpTable::add(const dag::Op& op) {
 }
 
 std::vector<Digest> OpTable::take_unsent(const std::vector<Digest>& roots) {
-  std::vector<Digest> unsent, open(roots);
+  struct Visit {
+    Digest op;
+    bool inputs_done = false;
+  };
+  std::vector<Digest> unsent;
+  std::vector<Visit> open;
+  for (const auto& root : roots) open.push_back({root});
   while (!open.empty()) {
-    const auto digest = open.back();
+    const auto [digest, inputs_done] = open.back();
     open.pop_back();
+    if (inputs_done) {
+      unsent.push_back(digest);
+      continue;
+    }
     const auto at = entries_.find(digest);
     if (at == entries_.end() || at->second.taken) continue;
     at->second.taken = true;
-    unsent.push_back(digest);
-    open.insert(open.end(), at->second.inputs.begin(), at->second.inputs.end());
+    open.push_back({digest, true});
+    for (const auto& input : at->second.inputs) open.push_back({input});
   }
   return unsent;
 }

@@ -16,7 +16,8 @@ class OpTable {
   // The main output of the op. A ref whose op is not in the table is one that the runner has (from a recipe).
   dag::Ref add(const dag::Op& op);
 
-  // What must be sent before the runner is asked about roots: all they are made of that was not taken yet. Taken ops
+  // What must be sent before the runner is asked about roots: all they are made of that was not taken yet, inputs
+  // before their users. Taken ops
   // count as on their way; give_back() takes that back, confirm() drops their encodings.
   std::vector<Digest> take_unsent(const std::vector<Digest>& roots);
   std::vector<std::string> encodings(const std::vector<Digest>& ops) const;

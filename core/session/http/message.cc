@@ -157,7 +157,9 @@ Parameters from_body(const HttpRequest& request) {
     parameters.query = request.body;
     return parameters;
   }
-  if (media_type == "application/x-www-form-urlencoded") return from_form(request.body);
+  // What is declared as a form may be JSON: curl -d says so of everything.
+  const bool looks_like_json = trimmed(request.body).starts_with('{');
+  if (media_type == "application/x-www-form-urlencoded" && !looks_like_json) return from_form(request.body);
   return from_json(request.body);
 }
 

@@ -114,6 +114,13 @@ TEST_F(Api, PutsEachOpOnceAndPinsAReferenceOnce) {
   EXPECT_EQ(std::ranges::count(runner.calls, std::string(link::method::put_recipe)), 1);
 }
 
+TEST_F(Api, PutsInputsBeforeTheirUsers) {
+  std::string query = "stdout";
+  for (int i = 0; i < 30; ++i) query = "withExec(args:[\"" + std::to_string(i) + "\"]){" + query + "}";
+  data("{container{" + query + "}}");  // the fake runner looks
+  EXPECT_EQ(runner.all<dag::Exec>().size(), 30U);
+}
+
 TEST_F(Api, KnowsWhichGenerationWantsTheEntrypoint) {
   const auto args_of = [this](const std::string& arguments, const std::string& version) {
     runner.ops.clear();

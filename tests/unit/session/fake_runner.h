@@ -108,9 +108,11 @@ class FakeRunner final : public link::Peer {
     namespace m = link::method;
     if (method == m::info) return cbor::pack(link::Info{"0.1.0", "fake", "linux/amd64"});
     if (method == m::put_ops) {
-      for (const auto& encoded : cbor::unpack<link::PutOps>(request).ops)
+      for (const auto& encoded : cbor::unpack<link::PutOps>(request).ops) {
         if (!ops.emplace(Digest::of(encoded), dag::decode(encoded)).second)
           throw Error(Code::internal, "the session put an op twice");
+        known(Digest::of(encoded));
+      }
       return cbor::pack(link::Empty{});
     }
     if (method == m::pin) {

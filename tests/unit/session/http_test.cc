@@ -32,6 +32,7 @@ TEST(GraphqlRequest, ComesAsJsonFormDocumentOrUrl) {
   EXPECT_EQ(graphql_request(post("application/graphql", "{a}")).query, "{a}");
   EXPECT_EQ(graphql_request(post("application/x-www-form-urlencoded", "query=%7Ba%7D&operationName=N")).operation_name,
             "N");
+  EXPECT_EQ(graphql_request(post("application/x-www-form-urlencoded", R"({"query":"{a}"})")).query, "{a}");
   EXPECT_EQ(graphql_request(post("", R"({"query":"{b}"})", "/query?query=%7Ba+b%7D")).query, "{a b}");
   const auto get = graphql_request({"GET", "/query?query={a}&variables=%7B%22x%22%3A1%7D", {}, ""});
   EXPECT_EQ(*get.variables.find("x")->as_int(), 1);

@@ -28,6 +28,16 @@ TEST(Lines, NumberStepsAndSeparateThem) {
   EXPECT_EQ(lines.add(event("exec a", EventKind::finished, "", 100)), "\n1: exec a\n1: [0.10s] rest\n1: exec a DONE\n");
 }
 
+TEST(Lines, SayOnceThatAResultIsThere) {
+  Lines lines;
+  lines.add(event("exec a", link::EventKind::started));
+  lines.add(event("exec a", link::EventKind::finished));
+  auto again = event("exec a", link::EventKind::finished);
+  again.outcome = link::Outcome::cached;
+  EXPECT_EQ(lines.add(again), "");
+  EXPECT_EQ(lines.add(event("exec b", link::EventKind::started)), "\n2: exec b\n");
+}
+
 TEST(Lines, SayWhyAStepRunsAndThatItWasCached) {
   Lines lines;
   auto started = event("exec a", link::EventKind::started);
