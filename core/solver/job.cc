@@ -42,21 +42,36 @@ Job::Job(Solver& s, std::shared_ptr<dag::Graph> g, const dag::Vertex& v)
     : solver(s), graph(std::move(g)), vertex(v), name(describe(v.op)) {}
 
 const std::vector<Client*>& Job::watchers() {
-  if (watchers_generation_ == solver.interest_generation_) return watchers_;
-  watchers_generation_ = solver.interest_generation_;
-  watchers_.clear();
-  std::unordered_set<Client*> clients;
-  std::unordered_set<Job*> seen{this};
-  std::vector<Job*> open{this};
-  while (!open.empty()) {
-    Job* job = open.back();
-    open.pop_back();
-    for (const auto& w : job->waiters)
-      if (w.client != nullptr && clients.insert(w.client).second) watchers_.push_back(w.client);
-    for (Job* d : job->dependents)
-      if (seen.insert(d).second) open.push_back(d);
+  // From those that nobody depends on, so that what is found for one serves all before it.
+  struct Step {
+    Job* job;
+    std::size_t next = 0;
+  };
+  std::vector<Step> path{{this}};
+  while (!path.empty()) {
+    auto& [job, next] = path.back();
+    if (job->watchers_generation_ == solver.interest_generation_) {
+      path.pop_back();
+    } else if (next < job->dependents.size()) {
+      path.push_back({job->dependents[next++]});
+    } else {
+      job->gather_watchers();
+      path.pop_back();
+    }
   }
   return watchers_;
+}
+
+void Job::gather_watchers() {
+  watchers_generation_ = solver.interest_generation_;
+  watchers_.clear();
+  std::unordered_set<const Client*> seen;
+  const auto add = [&](Client* client) {
+    if (client != nullptr && seen.insert(client).second) watchers_.push_back(client);
+  };
+  for (const auto& w : waiters) add(w.client);
+  for (const Job* d : dependents)
+    for (Client* client : d->watchers_) add(client);
 }
 
 Client& Job::any_client() {

@@ -32,6 +32,8 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   std::vector<Job*> dependents;
   std::list<Waiter> waiters;
   CancelSource cancel;
+  Solver::KnownStacks known;  // of dependencies that have finished
+  Solver::KnownStacks made;   // of its own outputs, once it has finished
 
   bool wanted() const noexcept { return !waiters.empty() || !dependents.empty(); }
   // Every client that waits for this job or for one that depends on it. Changes with time.
@@ -72,6 +74,7 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   TaskGroup& questions() override;
 
  private:
+  void gather_watchers();
   std::vector<Client*> watchers_;
   std::uint64_t watchers_generation_ = 0;
 };

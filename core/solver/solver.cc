@@ -46,6 +46,12 @@ std::optional<Digest> content_key(const store::Store& store, const dag::Vertex& 
   return dag::key_of(vertex.op, parts, dag::InputsAre::contents);
 }
 
+Task<void> next_turn(Loop& loop) {
+  const OneShot<Unit> turn(loop);
+  loop.post([turn] { turn.set({}); });
+  co_await turn;
+}
+
 }  // namespace
 
 ExecFailed::ExecFailed(link::ExecFailure failure)
@@ -78,14 +84,14 @@ Task<void> Solver::close() {
 
 // ---- from an output to its layers ----
 
-Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output) const {
+Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output, const KnownStacks& known) const {
   // A stack is the base's stack plus the op's own layers: collected from the top down, bases pushed last are visited
   // first.
   struct Visit {
     const dag::Vertex* vertex;
     const std::string* output;  // null: the layers alone
     const store::Stack* layers = nullptr;
-    RecordPtr keep;  // owns layers
+    std::shared_ptr<const void> keep;  // owns layers
   };
   Walk result;
   std::unordered_set<const dag::Vertex*> reported;
@@ -100,6 +106,10 @@ Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output) 
     const auto visit_input = [&](std::size_t i) {
       open.push_back({v.vertex->inputs[i], &v.vertex->op.inputs[i].output});
     };
+    if (const auto at = known.find({v.vertex->key, *v.output}); at != known.end()) {
+      open.push_back({v.vertex, nullptr, at->second.get(), at->second});
+      continue;
+    }
     if (std::holds_alternative<dag::Scratch>(v.vertex->op.fields)) continue;
     if (std::holds_alternative<dag::Merge>(v.vertex->op.fields)) {
       for (std::size_t i = v.vertex->inputs.size(); i-- > 0;) visit_input(i);
@@ -118,10 +128,11 @@ Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output) 
   return result;
 }
 
-std::vector<store::Stack> Solver::input_stacks(const dag::Vertex& vertex) const {
+std::vector<store::Stack> Solver::input_stacks(const Job& job) const {
+  const auto& vertex = job.vertex;
   std::vector<store::Stack> stacks;
   for (std::size_t i = 0; i < vertex.inputs.size(); ++i) {
-    auto w = walk(*vertex.inputs[i], vertex.op.inputs[i].output);
+    auto w = walk(*vertex.inputs[i], vertex.op.inputs[i].output, job.known);
     if (!w.missing.empty()) throw Error(Code::internal, "an input of " + describe(vertex.op) + " vanished");
     stacks.push_back(std::move(w.stack));
   }
@@ -240,26 +251,36 @@ Solver::JobPtr Solver::job_for(const std::shared_ptr<dag::Graph>& graph, const d
 }
 
 void Solver::plan_all(std::vector<JobPtr> created) {
-  ++interest_generation_;
-  while (!created.empty()) {
-    const JobPtr job = std::move(created.back());
-    created.pop_back();
-    plan(job, created);
+  unplanned_.insert(unplanned_.end(), std::make_move_iterator(created.begin()), std::make_move_iterator(created.end()));
+  if (!planning_) work_.spawn(plan_in_turns());
+}
+
+Task<void> Solver::plan_in_turns() {
+  constexpr int jobs_a_turn = 200;
+  planning_ = true;
+  while (!unplanned_.empty()) {
+    for (int i = 0; i < jobs_a_turn && !unplanned_.empty(); ++i) {
+      const JobPtr job = std::move(unplanned_.back());
+      unplanned_.pop_back();
+      if (job->state == Job::State::planned) plan(job, unplanned_);
+    }
+    if (!unplanned_.empty()) co_await next_turn(loop_);
   }
+  planning_ = false;
 }
 
 void Solver::plan(const JobPtr& job, std::vector<JobPtr>& created) {
   std::unordered_set<Job*> known;
   for (std::size_t i = 0; i < job->vertex.inputs.size(); ++i) {
-    for (const auto* m : walk(*job->vertex.inputs[i], job->vertex.op.inputs[i].output).missing) {
+    for (const auto* m : walk(*job->vertex.inputs[i], job->vertex.op.inputs[i].output, job->known).missing) {
       const JobPtr dependency = job_for(job->graph, *m, created);
       if (!known.insert(dependency.get()).second) continue;
       dependency->dependents.push_back(job.get());
       job->dependencies.push_back(dependency);
       ++job->missing;
+      ++interest_generation_;
     }
   }
-  ++interest_generation_;
   if (job->missing != 0) return;
   job->state = Job::State::running;
   work_.spawn(run(job));
@@ -285,6 +306,7 @@ void Solver::finish(JobPtr first, RecordPtr record, std::exception_ptr error) {
     if (job.state == Job::State::ended) continue;
     // Cancelled because nobody wanted it, and now somebody does: from the start.
     if (end.error && job.cancel.requested() && !closing_.requested() && job.wanted()) {
+      job.known.clear();  // nothing has kept them meanwhile
       restart(end.job);
       continue;
     }
@@ -292,7 +314,6 @@ void Solver::finish(JobPtr first, RecordPtr record, std::exception_ptr error) {
     if (const auto it = jobs_.find(job.vertex.key); it != jobs_.end() && it->second == end.job) jobs_.erase(it);
     for (const auto& w : job.waiters) end.error ? w.result.fail(end.error) : w.result.set(end.record);
     const auto dependents = std::exchange(job.dependents, {});
-    ++interest_generation_;
     for (Job* d : dependents) {
       const JobPtr dependent = d->shared_from_this();
       std::erase(dependent->dependencies, end.job);
@@ -300,13 +321,15 @@ void Solver::finish(JobPtr first, RecordPtr record, std::exception_ptr error) {
       if (end.error) {
         for (const auto& other : std::exchange(dependent->dependencies, {})) {
           std::erase(other->dependents, d);
+          ++interest_generation_;
           release(other);
         }
         dependent->missing = 0;
         ends.push_back({dependent, nullptr, end.error});
-      } else if (dependent->missing == 0) {
-        restart(dependent);
+        continue;
       }
+      dependent->known.insert(job.made.begin(), job.made.end());
+      if (dependent->missing == 0) restart(dependent);
     }
   }
 }
@@ -345,12 +368,10 @@ Task<void> Solver::run(JobPtr job) {
   RecordPtr record;
   std::exception_ptr error;
   // In a turn of its own: a long row of hits neither holds the thread nor needs a stack as deep as itself.
-  const OneShot<Unit> turn(loop_);
-  loop_.post([turn] { turn.set({}); });
-  co_await turn;
+  co_await next_turn(loop_);
   try {
     job->cancel.token().throw_if_cancelled();
-    auto inputs = input_stacks(job->vertex);
+    auto inputs = input_stacks(*job);
     const auto lease = store_.lease([&] {
       store::Stack all;
       for (const auto& s : inputs) all.insert(all.end(), s.begin(), s.end());
@@ -366,6 +387,12 @@ Task<void> Solver::run(JobPtr job) {
       record = publish(*job, std::move(made), inputs);
       job->ended(link::Outcome::done, {});
       if (!tiers_->empty()) work_.spawn(tiers_->offer(loop_, io_, record, job->vertex.key, closing_.token()));
+    }
+    for (const auto& out : record->outputs) {
+      const auto base = static_cast<std::size_t>(out.base_input);
+      auto stack = out.base_input >= 0 && base < inputs.size() ? inputs[base] : store::Stack();
+      stack.insert(stack.end(), out.layers.begin(), out.layers.end());
+      job->made[{job->vertex.key, out.name}] = std::make_shared<const store::Stack>(std::move(stack));
     }
   } catch (const Error& e) {
     error = std::current_exception();

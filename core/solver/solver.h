@@ -7,6 +7,7 @@
 #pragma once
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -98,14 +99,17 @@ class Solver {
     store::Stack stack;  // valid if missing is empty
     std::vector<const dag::Vertex*> missing;
   };
-  Walk walk(const dag::Vertex& vertex, const std::string& output) const;
-  std::vector<store::Stack> input_stacks(const dag::Vertex& vertex) const;  // throws if one is missing
+  // Stacks of outputs (by the key of their op, and name) that need no walk any more.
+  using KnownStacks = std::map<std::pair<Digest, std::string>, std::shared_ptr<const store::Stack>>;
+  Walk walk(const dag::Vertex& vertex, const std::string& output, const KnownStacks& known = {}) const;
+  std::vector<store::Stack> input_stacks(const Job& job) const;  // throws if one is missing
 
   Task<RecordPtr> want(Client& client, const dag::Vertex& vertex, CancelToken cancel);
   Task<void> want_all(Client& client, std::vector<const dag::Vertex*> vertices, CancelToken cancel);
   Task<void> want_or_stop(Client& client, const dag::Vertex& vertex, CancelSource stop);
   void announce_hits(Client& client, const dag::Vertex& vertex);
   void plan_all(std::vector<JobPtr> created);
+  Task<void> plan_in_turns();
   void plan(const JobPtr& job, std::vector<JobPtr>& created);
   JobPtr job_for(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex, std::vector<JobPtr>& created);
   void restart(const JobPtr& job);
@@ -141,7 +145,9 @@ class Solver {
   std::unique_ptr<VolumeLocks> volumes_;
   std::unique_ptr<CacheTiers> tiers_;
   std::unordered_map<Digest, JobPtr> jobs_;  // by definition key
-  std::uint64_t interest_generation_ = 1;
+  std::vector<JobPtr> unplanned_;
+  bool planning_ = false;
+  std::uint64_t interest_generation_ = 1;  // changes when who waits for what does
   std::uint64_t next_exec_ = 1;
   TaskGroup work_;
   CancelSource closing_;
