@@ -125,14 +125,16 @@ constexpr std::array<std::pair<std::size_t, std::size_t>, std::variant_size_v<Fi
 
 void check_exec(const Exec& exec, std::size_t inputs) {
   if (exec.args.empty()) throw Error(Code::corrupt_data, "an exec op has no command");
-  std::set<std::string_view> targets;
+  std::set<std::string_view> trees;
   for (const auto& m : exec.mounts) {
     const bool needs_input = m.type == MountType::tree;
     if (m.input < -1 || (m.input >= 0 && static_cast<std::size_t>(m.input) >= inputs) || (needs_input && m.input < 0))
       throw Error(Code::corrupt_data, "a mount of an exec op names an input that it has not");
     if (m.target.size() < 2 || clean_path(m.target) != m.target)
       throw Error(Code::corrupt_data, "a mount target is not absolute and clean");
-    if (!targets.insert(m.target).second) throw Error(Code::corrupt_data, "an exec op has two mounts at " + m.target);
+    // Outputs are named by their target. A secret may lie over a file.
+    if (needs_input && !trees.insert(m.target).second)
+      throw Error(Code::corrupt_data, "an exec op has two trees at " + m.target);
   }
 }
 

@@ -42,21 +42,36 @@ Job::Job(Solver& s, std::shared_ptr<dag::Graph> g, const dag::Vertex& v)
     : solver(s), graph(std::move(g)), vertex(v), name(describe(v.op)) {}
 
 const std::vector<Client*>& Job::watchers() {
-  if (watchers_generation_ == solver.interest_generation_) return watchers_;
-  watchers_generation_ = solver.interest_generation_;
-  watchers_.clear();
-  std::unordered_set<Client*> clients;
-  std::unordered_set<Job*> seen{this};
-  std::vector<Job*> open{this};
-  while (!open.empty()) {
-    Job* job = open.back();
-    open.pop_back();
-    for (const auto& w : job->waiters)
-      if (w.client != nullptr && clients.insert(w.client).second) watchers_.push_back(w.client);
-    for (Job* d : job->dependents)
-      if (seen.insert(d).second) open.push_back(d);
+  // From those that nobody depends on, so that what is found for one serves all before it.
+  struct Step {
+    Job* job;
+    std::size_t next = 0;
+  };
+  std::vector<Step> path{{this}};
+  while (!path.empty()) {
+    auto& [job, next] = path.back();
+    if (job->watchers_generation_ == solver.interest_generation_) {
+      path.pop_back();
+    } else if (next < job->dependents.size()) {
+      path.push_back({job->dependents[next++]});
+    } else {
+      job->gather_watchers();
+      path.pop_back();
+    }
   }
   return watchers_;
+}
+
+void Job::gather_watchers() {
+  watchers_generation_ = solver.interest_generation_;
+  watchers_.clear();
+  std::unordered_set<const Client*> seen;
+  const auto add = [&](Client* client) {
+    if (client != nullptr && seen.insert(client).second) watchers_.push_back(client);
+  };
+  for (const auto& w : waiters) add(w.client);
+  for (const Job* d : dependents)
+    for (Client* client : d->watchers_) add(client);
 }
 
 Client& Job::any_client() {
@@ -67,7 +82,10 @@ Client& Job::any_client() {
 
 void Job::tell(link::Event event) {
   event.op = vertex.digest;
-  for (Client* client : watchers()) client->event(event);
+  for (Client* client : watchers()) {
+    if (event.kind == link::EventKind::finished) client->first_mention(vertex.digest);  // not shown as a hit afterwards
+    client->event(event);
+  }
 }
 
 void Job::started(std::string why) {
@@ -104,10 +122,17 @@ void Job::progress(std::string what, std::int64_t done, std::int64_t total) {
   tell(std::move(e));
 }
 
-Task<std::optional<plugin::Credentials>> Job::credentials(std::string realm) {
-  return any_client().credentials(std::move(realm), cancel.token());
+Task<std::string> Job::secret(std::string secret_name) {
+  return ask<std::string>(
+      [secret_name, token = cancel.token()](Client& client) { return client.secret(secret_name, token); });
 }
-Task<UniqueFd> Job::open_socket(std::string id) { return any_client().open_socket(std::move(id), cancel.token()); }
+Task<std::optional<plugin::Credentials>> Job::credentials(std::string realm) {
+  return ask<std::optional<plugin::Credentials>>(
+      [realm, token = cancel.token()](Client& client) { return client.credentials(realm, token); });
+}
+Task<UniqueFd> Job::open_socket(std::string id) {
+  return ask<UniqueFd>([id, token = cancel.token()](Client& client) { return client.open_socket(id, token); });
+}
 TaskGroup& Job::questions() { return solver.work_; }
 
 }  // namespace dagger::solver

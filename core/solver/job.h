@@ -1,8 +1,11 @@
 // core/solver/job.h — one op being made, for all who want it. Control thread only; owned by Solver::jobs_ while it is
 // wanted or running.
 #pragma once
+#include <algorithm>
+#include <functional>
 #include <list>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,12 +32,34 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   std::vector<Job*> dependents;
   std::list<Waiter> waiters;
   CancelSource cancel;
+  Solver::KnownStacks known;  // of dependencies that have finished
+  Solver::KnownStacks made;   // of its own outputs, once it has finished
 
   bool wanted() const noexcept { return !waiters.empty() || !dependents.empty(); }
   // Every client that waits for this job or for one that depends on it. Changes with time.
   const std::vector<Client*>& watchers();
-  // One of them, to ask it something. Throws Error{cancelled} when nobody is left.
+  // One of them. Throws Error{cancelled} when nobody is left.
   Client& any_client();
+  // The answer of the first watcher that has one: a client may leave while it is asked, and one that came later may
+  // know.
+  template <class T>
+  Task<T> ask(std::function<Task<T>(Client&)> question) {
+    std::set<const Client*> asked;
+    for (Client* client = &any_client();;) {
+      asked.insert(client);
+      std::exception_ptr error;
+      try {
+        co_return co_await question(*client);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      const auto& others = watchers();
+      const auto next = std::ranges::find_if(others, [&](const Client* c) { return !asked.contains(c); });
+      if (cancel.requested() || next == others.end()) std::rethrow_exception(error);
+      client = *next;
+    }
+  }
+  Task<std::string> secret(std::string secret_name);
   void tell(link::Event event);
   void started(std::string why);
   void ended(link::Outcome outcome, std::string text, std::string how = {});
@@ -49,6 +74,7 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   TaskGroup& questions() override;
 
  private:
+  void gather_watchers();
   std::vector<Client*> watchers_;
   std::uint64_t watchers_generation_ = 0;
 };

@@ -8,9 +8,6 @@
 namespace dagger::solver {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto termination_grace = 500ms;
 constexpr int max_chunks_in_flight = 64;
 
 // Shows output to watchers; what they cannot take in time is left out (the log has all of it).
@@ -67,10 +64,10 @@ Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> input
 
   ExecRun::Secrets secrets;
   for (const auto& [variable, name] : op.secret_env)
-    if (!secrets.values.contains(name)) secrets.values[name] = co_await job->any_client().secret(name, cancel);
+    if (!secrets.values.contains(name)) secrets.values[name] = co_await job->secret(name);
   for (const auto& m : op.mounts) {
     if (m.type == dag::MountType::secret && !secrets.values.contains(m.id))
-      secrets.values[m.id] = co_await job->any_client().secret(m.id, cancel);
+      secrets.values[m.id] = co_await job->secret(m.id);
     if (m.type == dag::MountType::socket)
       throw Error(Code::unsupported, "forwarding a client's unix socket into an exec is not supported by this engine");
   }
@@ -79,7 +76,21 @@ Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> input
   const auto locks = co_await volumes_->acquire(ExecRun::locked_volumes(op, scope), cancel);
   const auto slot = co_await slots_.acquire(job->any_client().name(), cancel);
 
-  ExecRun run(store_, backends_.executor, op, std::move(inputs), scope, std::move(secrets));
+  auto run = std::make_unique<ExecRun>(store_, backends_.executor, op, std::move(inputs), scope, std::move(secrets));
+  std::optional<store::Record> record;
+  std::exception_ptr error;
+  try {
+    record = co_await run_process(job, *run, network);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  co_await on_pool(loop_, exec_io_, [&] { run.reset(); });  // kills, unmounts, removes
+  if (error) std::rethrow_exception(error);
+  co_return std::move(*record);
+}
+
+Task<store::Record> Solver::run_process(JobPtr job, ExecRun& run, plugin::Network& network) {
+  const auto& op = std::get<dag::Exec>(job->vertex.op.fields);
   Call call = job->call();
   const OneShot<std::string> out_end(loop_), err_end(loop_);
   co_await on_pool(loop_, exec_io_, [&] {
@@ -96,17 +107,16 @@ Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> input
     pump_.add(std::move(streams.err));
   });
 
-  co_await ended_or_cancelled(run.done_fd(), cancel);
-  if (cancel.cancelled()) {
-    co_await on_pool(loop_, exec_io_, [&] { run.terminate(); });
-    co_await ended_or_late(run.done_fd(), termination_grace);
-    co_await on_pool(loop_, exec_io_, [&] { run.kill(); });
-    co_await out_end;
-    co_await err_end;
-    throw Error(Code::cancelled, cancel.reason());
+  plugin::ExecStatus status;
+  std::exception_ptr error;
+  try {
+    status = co_await process_end(job, run);
+  } catch (...) {
+    error = std::current_exception();
   }
-  const auto status = co_await on_pool(loop_, exec_io_, [&] { return run.end(call); });
+  if (error) co_await on_pool(loop_, exec_io_, [&] { run.kill(); });
   const std::string out_error = co_await out_end, err_error = co_await err_end;
+  if (error) std::rethrow_exception(error);
   if (!out_error.empty() || !err_error.empty())
     throw Error(Code::no_space,
                 "the output of the process could not be kept: " + (out_error.empty() ? err_error : out_error));
@@ -115,6 +125,20 @@ Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> input
   if (!as_expected(op.expect, ExecRun::exit_code(status)))
     throw ExecFailed(co_await on_pool(loop_, exec_io_, [&] { return run.failure(status); }));
   co_return co_await on_pool(loop_, exec_io_, [&] { return run.seal(status, call); });
+}
+
+// Until the process has ended. When nobody wants it any more it is asked to end and gets a grace time; the caller kills
+// it.
+Task<plugin::ExecStatus> Solver::process_end(JobPtr job, ExecRun& run) {
+  const CancelToken cancel = job->cancel.token();
+  co_await ended_or_cancelled(run.done_fd(), cancel);
+  if (cancel.cancelled()) {
+    co_await on_pool(loop_, exec_io_, [&] { run.terminate(); });
+    co_await ended_or_late(run.done_fd(), termination_grace_);
+    throw Error(Code::cancelled, cancel.reason());
+  }
+  Call call = job->call();
+  co_return co_await on_pool(loop_, exec_io_, [&] { return run.end(call); });
 }
 
 }  // namespace dagger::solver

@@ -23,27 +23,28 @@ std::string Scrubber::finish() { return scan(true); }
 std::string Scrubber::scan(bool at_end) {
   std::string out;
   std::size_t at = 0;
-  while (at < held_.size()) {
+  bool could_begin = false;
+  for (; at < held_.size(); ++at) {
     const std::string_view rest = std::string_view(held_).substr(at);
-    const std::string* match = nullptr;
-    bool could_begin = false;
+    std::size_t match = 0;
     for (const auto& s : secrets_) {
       if (rest.starts_with(s)) {
-        if (match == nullptr) match = &s;
-      } else if (!at_end && s.size() > rest.size() && std::string_view(s).starts_with(rest)) {
-        // A longer secret may begin here; it wins over a shorter match, so wait for more.
-        could_begin = true;
+        match = s.size();
+        break;  // the longest
       }
+      // A longer secret may begin here: wait for more.
+      could_begin = !at_end && s.size() > rest.size() && s.starts_with(rest);
+      if (could_begin) break;
     }
     if (could_begin) break;
-    if (match != nullptr) {
-      out += "***";
-      at += match->size();
-    } else {
-      out += held_[at++];
+    if (match != 0) {
+      if (covered_ <= at) out += "***";
+      covered_ = std::max(covered_, at + match);
     }
+    if (covered_ <= at) out += held_[at];
   }
   held_.erase(0, at);
+  covered_ -= std::min(covered_, at);
   return out;
 }
 

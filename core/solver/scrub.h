@@ -8,7 +8,7 @@ namespace dagger::solver {
 
 class Scrubber {
  public:
-  // Empty values are ignored; of values that contain each other the longest is replaced.
+  // Empty values are ignored. Values that overlap in the text are replaced together.
   explicit Scrubber(std::vector<std::string> secrets);
   // What can be shown now; the tail that may be the beginning of a secret is held back until more comes.
   std::string feed(std::string_view chunk);
@@ -19,6 +19,7 @@ class Scrubber {
   std::string scan(bool at_end);
   std::vector<std::string> secrets_;  // longest first
   std::string held_;
+  std::size_t covered_ = 0;  // so many bytes of held_ belong to a value that was replaced
 };
 
 }  // namespace dagger::solver

@@ -29,6 +29,29 @@ const store::Output* output_of(const store::Record& record, const std::string& n
   return it == record.outputs.end() ? nullptr : &*it;
 }
 
+// Nothing as long as the digest of an input is not known.
+std::optional<Digest> content_key(const store::Store& store, const dag::Vertex& vertex,
+                                  const std::vector<store::Stack>& inputs) {
+  if (vertex.inputs.empty()) return std::nullopt;
+  std::vector<Digest> digests;
+  for (const auto& s : inputs) {
+    const auto d = store.stack_digest(s, vertex.times_matter);
+    if (!d) return std::nullopt;
+    digests.push_back(*d);
+  }
+  // The scope is in the definition's parts already; take it from there so that both keys agree.
+  auto parts = vertex.parts;
+  const std::size_t first = parts.size() - inputs.size();
+  for (std::size_t i = 0; i < inputs.size(); ++i) parts[first + i].value = digests[i];
+  return dag::key_of(vertex.op, parts, dag::InputsAre::contents);
+}
+
+Task<void> next_turn(Loop& loop) {
+  const OneShot<Unit> turn(loop);
+  loop.post([turn] { turn.set({}); });
+  co_await turn;
+}
+
 }  // namespace
 
 ExecFailed::ExecFailed(link::ExecFailure failure)
@@ -41,6 +64,7 @@ Solver::Solver(Loop& loop, store::Store& store, Backends backends, Limits limits
       store_(store),
       backends_(std::move(backends)),
       log_(log),
+      termination_grace_(limits.termination_grace),
       slots_(loop, limits.parallel_execs != 0 ? limits.parallel_execs : cores()),
       io_("io", limits.parallel_io != 0 ? limits.parallel_io : 2 * cores()),
       exec_io_("exec", 2 + cores()),
@@ -60,14 +84,14 @@ Task<void> Solver::close() {
 
 // ---- from an output to its layers ----
 
-Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output) const {
+Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output, const KnownStacks& known) const {
   // A stack is the base's stack plus the op's own layers: collected from the top down, bases pushed last are visited
   // first.
   struct Visit {
     const dag::Vertex* vertex;
     const std::string* output;  // null: the layers alone
     const store::Stack* layers = nullptr;
-    RecordPtr keep;  // owns layers
+    std::shared_ptr<const void> keep;  // owns layers
   };
   Walk result;
   std::unordered_set<const dag::Vertex*> reported;
@@ -82,6 +106,10 @@ Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output) 
     const auto visit_input = [&](std::size_t i) {
       open.push_back({v.vertex->inputs[i], &v.vertex->op.inputs[i].output});
     };
+    if (const auto at = known.find({v.vertex->key, *v.output}); at != known.end()) {
+      open.push_back({v.vertex, nullptr, at->second.get(), at->second});
+      continue;
+    }
     if (std::holds_alternative<dag::Scratch>(v.vertex->op.fields)) continue;
     if (std::holds_alternative<dag::Merge>(v.vertex->op.fields)) {
       for (std::size_t i = v.vertex->inputs.size(); i-- > 0;) visit_input(i);
@@ -100,10 +128,11 @@ Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output) 
   return result;
 }
 
-std::vector<store::Stack> Solver::input_stacks(const dag::Vertex& vertex) const {
+std::vector<store::Stack> Solver::input_stacks(const Job& job) const {
+  const auto& vertex = job.vertex;
   std::vector<store::Stack> stacks;
   for (std::size_t i = 0; i < vertex.inputs.size(); ++i) {
-    auto w = walk(*vertex.inputs[i], vertex.op.inputs[i].output);
+    auto w = walk(*vertex.inputs[i], vertex.op.inputs[i].output, job.known);
     if (!w.missing.empty()) throw Error(Code::internal, "an input of " + describe(vertex.op) + " vanished");
     stacks.push_back(std::move(w.stack));
   }
@@ -121,6 +150,8 @@ Task<Solver::RecordPtr> Solver::outcome(Client& client, Digest op, CancelToken c
 Task<store::Stack> Solver::stack(Client& client, dag::Ref ref, CancelToken cancel) {
   const dag::Vertex* vertex = client.graph()->find(ref.op);
   if (vertex == nullptr) throw Error(Code::not_found, "unknown op " + ref.op.str());
+  if (const auto names = dag::outputs(vertex->op); std::ranges::find(names, ref.output) == names.end())
+    throw Error(Code::not_found, describe(vertex->op) + " has no output '" + ref.output + "'");
   for (;;) {
     auto w = walk(*vertex, ref.output);
     if (w.missing.empty()) {
@@ -220,26 +251,36 @@ Solver::JobPtr Solver::job_for(const std::shared_ptr<dag::Graph>& graph, const d
 }
 
 void Solver::plan_all(std::vector<JobPtr> created) {
-  ++interest_generation_;
-  while (!created.empty()) {
-    const JobPtr job = std::move(created.back());
-    created.pop_back();
-    plan(job, created);
+  unplanned_.insert(unplanned_.end(), std::make_move_iterator(created.begin()), std::make_move_iterator(created.end()));
+  if (!planning_) work_.spawn(plan_in_turns());
+}
+
+Task<void> Solver::plan_in_turns() {
+  constexpr int jobs_a_turn = 200;
+  planning_ = true;
+  while (!unplanned_.empty()) {
+    for (int i = 0; i < jobs_a_turn && !unplanned_.empty(); ++i) {
+      const JobPtr job = std::move(unplanned_.back());
+      unplanned_.pop_back();
+      if (job->state == Job::State::planned) plan(job, unplanned_);
+    }
+    if (!unplanned_.empty()) co_await next_turn(loop_);
   }
+  planning_ = false;
 }
 
 void Solver::plan(const JobPtr& job, std::vector<JobPtr>& created) {
   std::unordered_set<Job*> known;
   for (std::size_t i = 0; i < job->vertex.inputs.size(); ++i) {
-    for (const auto* m : walk(*job->vertex.inputs[i], job->vertex.op.inputs[i].output).missing) {
+    for (const auto* m : walk(*job->vertex.inputs[i], job->vertex.op.inputs[i].output, job->known).missing) {
       const JobPtr dependency = job_for(job->graph, *m, created);
       if (!known.insert(dependency.get()).second) continue;
       dependency->dependents.push_back(job.get());
       job->dependencies.push_back(dependency);
       ++job->missing;
+      ++interest_generation_;
     }
   }
-  ++interest_generation_;
   if (job->missing != 0) return;
   job->state = Job::State::running;
   work_.spawn(run(job));
@@ -265,6 +306,7 @@ void Solver::finish(JobPtr first, RecordPtr record, std::exception_ptr error) {
     if (job.state == Job::State::ended) continue;
     // Cancelled because nobody wanted it, and now somebody does: from the start.
     if (end.error && job.cancel.requested() && !closing_.requested() && job.wanted()) {
+      job.known.clear();  // nothing has kept them meanwhile
       restart(end.job);
       continue;
     }
@@ -272,7 +314,6 @@ void Solver::finish(JobPtr first, RecordPtr record, std::exception_ptr error) {
     if (const auto it = jobs_.find(job.vertex.key); it != jobs_.end() && it->second == end.job) jobs_.erase(it);
     for (const auto& w : job.waiters) end.error ? w.result.fail(end.error) : w.result.set(end.record);
     const auto dependents = std::exchange(job.dependents, {});
-    ++interest_generation_;
     for (Job* d : dependents) {
       const JobPtr dependent = d->shared_from_this();
       std::erase(dependent->dependencies, end.job);
@@ -280,13 +321,15 @@ void Solver::finish(JobPtr first, RecordPtr record, std::exception_ptr error) {
       if (end.error) {
         for (const auto& other : std::exchange(dependent->dependencies, {})) {
           std::erase(other->dependents, d);
+          ++interest_generation_;
           release(other);
         }
         dependent->missing = 0;
         ends.push_back({dependent, nullptr, end.error});
-      } else if (dependent->missing == 0) {
-        restart(dependent);
+        continue;
       }
+      dependent->known.insert(job.made.begin(), job.made.end());
+      if (dependent->missing == 0) restart(dependent);
     }
   }
 }
@@ -324,8 +367,11 @@ void Solver::leave(Client& client) {
 Task<void> Solver::run(JobPtr job) {
   RecordPtr record;
   std::exception_ptr error;
+  // In a turn of its own: a long row of hits neither holds the thread nor needs a stack as deep as itself.
+  co_await next_turn(loop_);
   try {
-    auto inputs = input_stacks(job->vertex);
+    job->cancel.token().throw_if_cancelled();
+    auto inputs = input_stacks(*job);
     const auto lease = store_.lease([&] {
       store::Stack all;
       for (const auto& s : inputs) all.insert(all.end(), s.begin(), s.end());
@@ -342,6 +388,12 @@ Task<void> Solver::run(JobPtr job) {
       job->ended(link::Outcome::done, {});
       if (!tiers_->empty()) work_.spawn(tiers_->offer(loop_, io_, record, job->vertex.key, closing_.token()));
     }
+    for (const auto& out : record->outputs) {
+      const auto base = static_cast<std::size_t>(out.base_input);
+      auto stack = out.base_input >= 0 && base < inputs.size() ? inputs[base] : store::Stack();
+      stack.insert(stack.end(), out.layers.begin(), out.layers.end());
+      job->made[{job->vertex.key, out.name}] = std::make_shared<const store::Stack>(std::move(stack));
+    }
   } catch (const Error& e) {
     error = std::current_exception();
     job->ended(e.code() == Code::cancelled ? link::Outcome::cancelled : link::Outcome::failed, e.what());
@@ -352,24 +404,9 @@ Task<void> Solver::run(JobPtr job) {
   finish(job, std::move(record), error);
 }
 
-std::optional<Digest> Solver::content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs) const {
-  if (vertex.inputs.empty()) return std::nullopt;
-  std::vector<Digest> digests;
-  for (const auto& s : inputs) {
-    const auto d = store_.stack_digest(s, vertex.times_matter);
-    if (!d) return std::nullopt;
-    digests.push_back(*d);
-  }
-  // The scope is in the definition's parts already; take it from there so that both keys agree.
-  auto parts = vertex.parts;
-  const std::size_t first = parts.size() - inputs.size();
-  for (std::size_t i = 0; i < inputs.size(); ++i) parts[first + i].value = digests[i];
-  return dag::key_of(vertex.op, parts, dag::InputsAre::contents);
-}
-
 Task<Solver::RecordPtr> Solver::reuse(JobPtr job, const std::vector<store::Stack>& inputs) {
   const auto& vertex = job->vertex;
-  const auto key = content_key(vertex, inputs);
+  const auto key = content_key(store_, vertex, inputs);
   if (key) {
     if (const auto same = store_.find(*key)) {
       store::Record copy = *same;
@@ -408,21 +445,21 @@ Solver::RecordPtr Solver::publish(Job& job, store::Record record, const std::vec
 
 void Solver::add_content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs) {
   if (vertex.inputs.empty()) return;
-  if (const auto key = content_key(vertex, inputs)) {
+  if (const auto key = content_key(store_, vertex, inputs)) {
     store_.add_key(*key, vertex.key);
     return;
   }
   store::Stack all;
   for (const auto& s : inputs) all.insert(all.end(), s.begin(), s.end());
-  // The vertex may be gone by then: keep what the key needs.
+  // Solver and vertex may be gone by then: keep what the key needs.
   auto later = std::make_shared<dag::Vertex>();
   later->op = vertex.op;
   later->parts = vertex.parts;
   later->key = vertex.key;
   later->times_matter = vertex.times_matter;
   later->inputs.resize(inputs.size());
-  store_.when_digested(all, [this, later, inputs] {
-    if (const auto key = content_key(*later, inputs)) store_.add_key(*key, later->key);
+  store_.when_digested(all, [&store = store_, later, inputs] {
+    if (const auto key = content_key(store, *later, inputs)) store.add_key(*key, later->key);
   });
 }
 

@@ -5,7 +5,9 @@
 // the engine and is cancelled only when nobody wants it any more. Nothing here recurses over the graph, and no thread
 // is parked for a running exec.
 #pragma once
+#include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -30,6 +32,7 @@ namespace dagger::solver {
 
 struct Job;
 struct KnownPin;
+class ExecRun;
 class VolumeLocks;
 class CacheTiers;
 
@@ -42,8 +45,9 @@ struct Backends {
 };
 
 struct Limits {
-  unsigned parallel_execs = 0;  // 0: number of cores
-  unsigned parallel_io = 0;     // 0: twice the cores
+  unsigned parallel_execs = 0;                       // 0: number of cores
+  unsigned parallel_io = 0;                          // 0: twice the cores
+  std::chrono::milliseconds termination_grace{500};  // from SIGTERM to SIGKILL for an exec that nobody wants
 };
 
 // Thrown to those who wait for an exec that ended otherwise than expected.
@@ -95,14 +99,17 @@ class Solver {
     store::Stack stack;  // valid if missing is empty
     std::vector<const dag::Vertex*> missing;
   };
-  Walk walk(const dag::Vertex& vertex, const std::string& output) const;
-  std::vector<store::Stack> input_stacks(const dag::Vertex& vertex) const;  // throws if one is missing
+  // Stacks of outputs (by the key of their op, and name) that need no walk any more.
+  using KnownStacks = std::map<std::pair<Digest, std::string>, std::shared_ptr<const store::Stack>>;
+  Walk walk(const dag::Vertex& vertex, const std::string& output, const KnownStacks& known = {}) const;
+  std::vector<store::Stack> input_stacks(const Job& job) const;  // throws if one is missing
 
   Task<RecordPtr> want(Client& client, const dag::Vertex& vertex, CancelToken cancel);
   Task<void> want_all(Client& client, std::vector<const dag::Vertex*> vertices, CancelToken cancel);
   Task<void> want_or_stop(Client& client, const dag::Vertex& vertex, CancelSource stop);
   void announce_hits(Client& client, const dag::Vertex& vertex);
   void plan_all(std::vector<JobPtr> created);
+  Task<void> plan_in_turns();
   void plan(const JobPtr& job, std::vector<JobPtr>& created);
   JobPtr job_for(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex, std::vector<JobPtr>& created);
   void restart(const JobPtr& job);
@@ -111,13 +118,14 @@ class Solver {
   Task<store::Record> make(JobPtr job, std::vector<store::Stack> inputs);
   RecordPtr publish(Job& job, store::Record record, const std::vector<store::Stack>& inputs);
   void add_content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs);
-  std::optional<Digest> content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs) const;
   std::string reason(const dag::Vertex& vertex) const;
   void finish(JobPtr job, RecordPtr record, std::exception_ptr error);
   void release(JobPtr job);
 
   // One per family of ops; each returns the outputs and leaves key, parts and times to run().
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
+  Task<store::Record> run_process(JobPtr job, ExecRun& run, plugin::Network& network);
+  Task<plugin::ExecStatus> process_end(JobPtr job, ExecRun& run);
   Task<void> ended_or_cancelled(int done_fd, CancelToken cancel);
   Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
@@ -130,13 +138,16 @@ class Solver {
   store::Store& store_;
   Backends backends_;
   Log& log_;
+  const std::chrono::milliseconds termination_grace_;
   Slots slots_;
   Pool io_, exec_io_;
   OutputPump pump_;
   std::unique_ptr<VolumeLocks> volumes_;
   std::unique_ptr<CacheTiers> tiers_;
   std::unordered_map<Digest, JobPtr> jobs_;  // by definition key
-  std::uint64_t interest_generation_ = 1;
+  std::vector<JobPtr> unplanned_;
+  bool planning_ = false;
+  std::uint64_t interest_generation_ = 1;  // changes when who waits for what does
   std::uint64_t next_exec_ = 1;
   TaskGroup work_;
   CancelSource closing_;

@@ -1,12 +1,11 @@
 #include "core/dag/graph.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <map>
 #include <random>
-#include <thread>
 
 #include "dagger/plugin/error.h"
 #include "tests/unit/dag/sample_ops.h"

@@ -179,7 +179,7 @@ TEST(Explain, OfEqualPartsSaysThatTheResultIsGone) {
   EXPECT_EQ(explain(parts, parts), "its result is no longer there");
 }
 
-TEST(Explain, SeesOnlyThePartsThatStandForAVariableThatIsSetTwice) {
+TEST(Explain, ComparesAVariableThatIsSetTwiceWithItself) {
   auto before = simple_exec();
   before.env = {{"A", "1"}, {"A", "2"}};
   auto now = before;

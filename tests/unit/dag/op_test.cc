@@ -57,11 +57,25 @@ TEST(Op, OfEveryKindHasItsOwnNameAndDigest) {
 // Records, recipes and cache tiers hold these digests: when one of them changes, encoding_version must change too.
 TEST(Op, EncodingHasNotChanged) {
   const std::map<std::string_view, std::string_view> golden = {
-#include "tests/unit/dag/golden_digests.inc"
+      {"scratch", "b27cdea3d1eecdb6664efb38b6a69c6ef17c166046ba2990ffabf86bb5a84f7a"},
+      {"source", "363278d0fd3da629241cfae883efafb5fab765534c9b8855862c1ce110a542be"},
+      {"local", "2876d1c8e4ef96a3443c8b9cc823eec9fb55e6287c5cd03035a95010e8ff12b6"},
+      {"exec", "f73a883c7c0aff42311ad9be503ce571a94c1f0d0c9008fdc15fcd213da9ca93"},
+      {"copy", "f0f76406c3f7c6793707ead91480503e072e3c67edb8af233490335755cb0f82"},
+      {"subpath", "dfff2cda6df8b675a1fa06b9ca88a48e5c46c8e783a68011ce96b76eb204c09d"},
+      {"merge", "9b49b49ccb8503898c67d3f679f428c894afc73abf875cc2c0dffc01f15cad21"},
+      {"diff", "bf3eb03df930bcda9dcedf51a6b7c67b38b7d195cf5b709bf4fcac0a77187de2"},
+      {"write", "c3dac44987c3f86315dfa926b1e4e83ad386bd0a53d0921de25237d6645d95c9"},
+      {"mkdir", "3652af6b4b022164ca1f4f58efa8ec2c5c6d1270d2dd8bb49b14ee0f1418bbc5"},
+      {"remove", "0ba36e01cc729afac92e1389e4fd568bf51204943bf7a25d3b46be84d67d81c7"},
+      {"symlink", "325952c5379436ed86b22bf7b1f77c40cf54c09b13f0d24916c44ceedb3961a9"},
+      {"timestamps", "9eacdc1e01e3ef6aa7675b77c5afc75492af79b752bf62da08fab10b3d252273"},
+      {"chown", "5419f6eac56298644d153349df57960f99c1441131678163a2065b38a3e76849"},
+      {"archive", "c58849e4c9a8eaef964e680e2291d964589b5e9afdb33a6ca0119ca6903258cf"},
   };
   for (const auto& op : all_kinds()) {
     const auto it = golden.find(kind_name(op));
-    ASSERT_NE(it, golden.end()) << "{\"" << kind_name(op) << "\", \"" << digest(op).hex() << "\"},";
+    ASSERT_NE(it, golden.end()) << kind_name(op);
     EXPECT_EQ(digest(op).hex(), it->second) << kind_name(op);
   }
 }
@@ -139,12 +153,17 @@ TEST(Op, ExecWithAMountOfAnInputItHasNotIsRefused) {
 }
 
 TEST(Op, ExecWithAnUncleanMountTargetIsRefused) {
-  for (const char* target : {"", "src", "../src", "/a/../src", "/src/", "/a//b", "/./src", "/"})
+  for (const char* target : {"", "src", "../src", "/a/../src", "/src/", "/a//b", "/./src"})
     EXPECT_EQ(code_of(encode_exec([&](Exec& e) { e.mounts[0].target = target; })), Code::corrupt_data) << target;
 }
 
-TEST(Op, ExecWithTwoMountsAtOnePlaceIsRefused) {
-  EXPECT_EQ(code_of(encode_exec([](Exec& e) { e.mounts[1].target = e.mounts[0].target; })), Code::corrupt_data);
+TEST(Op, ExecWithTwoTreesAtOnePlaceIsRefused) {
+  EXPECT_EQ(code_of(encode_exec([](Exec& e) { e.mounts.push_back(e.mounts[0]); })), Code::corrupt_data);
+}
+
+TEST(Op, ExecMayHaveASecretOverATree) {
+  const auto encoded = encode_exec([](Exec& e) { e.mounts[3].target = e.mounts[0].target; });
+  EXPECT_EQ(encode(decode(encoded)), encoded);
 }
 
 TEST(Op, WithoutTheInputsItsKindNeedsIsRefused) {
