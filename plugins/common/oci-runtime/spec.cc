@@ -118,7 +118,7 @@ json environment(const plugin::ExecRequest& request, const User& user) {
 }
 
 json process(const plugin::ExecRequest& request, const SpecInput& input) {
-  const auto granted = request.root_capabilities ? input.capabilities : default_capabilities(input.capabilities);
+  const auto& granted = input.capabilities;
   const auto inherited = request.root_capabilities ? granted : std::vector<std::string>();
   return {{"terminal", false},
           {"user",
@@ -144,7 +144,7 @@ json linux_part(const plugin::ExecRequest& request, const SpecInput& input) {
   if (request.root_capabilities) return part;
   part["maskedPaths"] = masked_paths;
   part["readonlyPaths"] = read_only_paths;
-  part["seccomp"] = default_seccomp(default_capabilities(input.capabilities));
+  part["seccomp"] = seccomp_json(default_seccomp(input.capabilities));
   return part;
 }
 
@@ -158,6 +158,8 @@ std::string make_spec(const plugin::ExecRequest& request, const SpecInput& input
                {"root", {{"path", input.root_path}, {"readonly", false}}},
                {"mounts", std::move(mounts)},
                {"linux", linux_part(request, input)}};
+  // Beside the rules, which a runtime that does not know the annotation compiles itself.
+  if (!input.filter_program.empty()) spec["annotations"]["run.oci.seccomp_bpf_data"] = input.filter_program;
   if (!request.hostname.empty()) spec["hostname"] = request.hostname;
   // Bytes that are no UTF-8 cannot be carried by JSON: the runtime would refuse them, with less of a reason.
   try {

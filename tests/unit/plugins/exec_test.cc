@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -101,6 +102,20 @@ TEST_P(Exec, HasTheUsualCapabilitiesOnly) {
   for (const char* set : {"CapInh", "CapAmb"}) EXPECT_EQ(field(status, set), "0000000000000000");
   EXPECT_EQ(field(status, "Seccomp"), "2");
   EXPECT_EQ(field(status, "NoNewPrivs"), "0");
+}
+
+// The kernel would say EFAULT to calls with no argument: EPERM is the filter's answer.
+TEST_P(Exec, IsRefusedSystemCallsThatNoContainerNeeds) {
+  put(m.base() + "/bin/probe", read_file(DAGGER_BUILD_DIR "/bin/syscall_probe", 16 << 20), 0755);
+  const auto calls = [&] {
+    return m
+        .run({"probe", std::to_string(SYS_add_key), std::to_string(SYS_io_uring_setup), std::to_string(SYS_clone3),
+              "999", std::to_string(SYS_getpid)})
+        .out;
+  };
+  EXPECT_EQ(calls(), "EPERM\nEPERM\nENOSYS\nENOSYS\nfine\n");
+  m.request.root_capabilities = true;
+  EXPECT_EQ(calls().substr(0, 7), "EFAULT\n");
 }
 
 TEST_P(Exec, HasEveryCapabilityThatTheEngineCanGive) {
