@@ -267,7 +267,9 @@ OciExecutor::OciExecutor(plugin::Host& host, std::string_view config_json, Runti
   auto available = capabilities_;
   if (!cgroups_.guards_devices()) {
     available.erase(std::remove(available.begin(), available.end(), "CAP_MKNOD"), available.end());
-    host.log(plugin::LogLevel::warn, "no cgroup guards devices here: execs cannot make device nodes (no CAP_MKNOD)");
+    host.log(
+        plugin::LogLevel::warn,
+        "no cgroup guards devices here: execs can neither make device nodes (no CAP_MKNOD) nor use those of an image");
   }
   container_capabilities_ = default_capabilities(available);
 }
@@ -322,6 +324,7 @@ std::unique_ptr<plugin::Running> OciExecutor::start_local(const ExecRequest& req
   input.root_path = private_dir_ + "/rootfs";
   input.user = resolve_user(local.root_fd, request.user);
   input.mounts = std::move(p.spec_mounts());
+  input.no_devices = !all && !cgroups_.guards_devices();
   input.capabilities = all ? capabilities_ : container_capabilities_;
   if (!all && runtime_.takes_filter_program) input.filter_program = filter_program();
   input.cgroup_mount =

@@ -96,9 +96,13 @@ json base_mounts(bool privileged, bool cgroup) {
   return mounts;
 }
 
-json extra_mount(const SpecMount& m) {
+json extra_mount(const SpecMount& m, bool no_devices) {
   const char* access = m.read_only ? "ro" : "rw";
-  if (!m.source.empty()) return mount(m.target.c_str(), "bind", m.source.c_str(), {"bind", "private", access});
+  if (!m.source.empty()) {
+    std::vector<std::string> options = {"bind", "private", access};
+    if (no_devices) options.emplace_back("nodev");
+    return mount(m.target.c_str(), "bind", m.source.c_str(), std::move(options));
+  }
   std::vector<std::string> options = {"nosuid", "nodev", "mode=1777", access};
   if (m.size_bytes > 0) options.push_back("size=" + std::to_string(m.size_bytes));
   return mount(m.target.c_str(), "tmpfs", "tmpfs", std::move(options));
@@ -152,7 +156,9 @@ json linux_part(const plugin::ExecRequest& request, const SpecInput& input) {
 
 std::string make_spec(const plugin::ExecRequest& request, const SpecInput& input) {
   json mounts = base_mounts(request.root_capabilities, input.cgroup_mount);
-  for (const auto& m : input.mounts) mounts.push_back(extra_mount(m));
+  // A runtime drops the flags that its root had; "/" itself crun takes for no path.
+  if (input.no_devices) mounts.push_back(mount("/.", "bind", "/", {"remount", "bind", "nodev"}));
+  for (const auto& m : input.mounts) mounts.push_back(extra_mount(m, input.no_devices));
   json spec = {{"ociVersion", "1.0.0"},
                {"process", process(request, input)},
                {"root", {{"path", input.root_path}, {"readonly", false}}},

@@ -19,6 +19,7 @@ struct SpecInput {
   std::string root_path;
   User user;
   std::vector<SpecMount> mounts;          // beside /proc and its like, parents first
+  bool no_devices = false;                // device nodes of the root and the mounts cannot be opened
   std::vector<std::string> capabilities;  // what the process has ("CAP_CHOWN")
   std::string filter_program;             // base64 of seccomp_program(); "": the runtime compiles the rules
   bool cgroup_mount = false;              // /sys/fs/cgroup inside
