@@ -146,16 +146,66 @@ TEST_F(Unpack, TurnsWhiteoutsIntoOverlayMarks) {
   EXPECT_FALSE(run(TarBuilder()
                        .dir("d")
                        .file("d/.wh.gone", "")
-                       .file("d/.wh..wh..opq", "")
+                       .dir("o")
+                       .file("o/.wh..wh..opq", "")
                        .file(".wh.top", "")
                        .file("d/.wh..wh.plnk", "")
                        .end())
                    .opaque_root);
   EXPECT_TRUE(is_whiteout(st("d/gone")));
   EXPECT_TRUE(is_whiteout(st("top")));
-  EXPECT_TRUE(opaque("d"));
+  EXPECT_TRUE(opaque("o"));
   EXPECT_FALSE(there("d/.wh..wh.plnk"));
   EXPECT_TRUE(run(TarBuilder().file(".wh..wh..opq", "").end()).opaque_root);
+}
+
+// Overlay would list them: it hides whiteouts only where directories merge.
+TEST_F(Unpack, LeavesNoWhiteoutInAnOpaqueDirectory) {
+  run(TarBuilder().file("a/.wh.x", "").file("a/.wh..wh..opq", "").file("b/.wh..wh..opq", "").file("b/.wh.x", "").end());
+  for (const std::string name : {"a", "b"}) {
+    EXPECT_TRUE(opaque(name));
+    EXPECT_FALSE(there(name + "/x"));
+  }
+}
+
+TEST_F(Unpack, MarksWhatIsLeftToTheLayersBelow) {
+  run(TarBuilder()
+          .file("a/b/f")
+          .dir("d")
+          .file("d/.wh.x", "")
+          .file("e/f")
+          .dir("e")
+          .file(".wh.h", "")
+          .file("h/f")
+          .dir("plain")
+          .symlink("to-a", "a")
+          .file("to-a/c/f")
+          .end());
+  const auto loose = [&](const std::string& path) { return attribute(path, "trusted.overlay.loose"); };
+  EXPECT_EQ(loose("."), "iwIW");
+  EXPECT_EQ(loose("a"), "iI");
+  EXPECT_EQ(loose("a/b"), "i");
+  EXPECT_EQ(loose("a/c"), "i");
+  EXPECT_EQ(loose("d"), "w");
+  for (const char* explicit_one : {"e", "h", "plain"}) EXPECT_EQ(loose(explicit_one), "") << explicit_one;
+}
+
+TEST_F(Unpack, MakesTheDirectoryThatALinkInAParentLeadsTo) {
+  run(TarBuilder().symlink("lib", "usr/lib").file("lib/x").symlink("e", "/etc/../etc").file("e/deep/y").end());
+  EXPECT_TRUE(there("usr/lib/x"));
+  EXPECT_TRUE(there("etc/deep/y"));
+  EXPECT_TRUE(S_ISLNK(st("lib").st_mode));
+}
+
+TEST_F(Unpack, KeepsHardLinksToTheBookkeepingOfAufsAndNothingElseOfIt) {
+  run(TarBuilder()
+          .file(".wh..wh.aufs", "")
+          .dir(".wh..wh.plnk")
+          .file(".wh..wh.plnk/7.8", "data")
+          .hard_link("f", ".wh..wh.plnk/7.8")
+          .end());
+  EXPECT_EQ(text("f"), "data");
+  EXPECT_EQ(sorted_names(root.get()), std::vector<std::string>{"f"});
 }
 
 TEST_F(Unpack, LetsAWhiteoutHideLowerLayersOnly) {
@@ -279,7 +329,7 @@ TEST_F(Unpack, RefusesWhatALayerCannotHoldAndNamesIt) {
       {TarBuilder().file(".wh.", "").end(), "no valid whiteout"},
       {TarBuilder().file(".wh...", "").end(), "no valid whiteout"},
       {TarBuilder().file(".wh.d/x", "").end(), "lies in a whiteout"},
-      {TarBuilder().file("a").file("a/b").end(), "entry \"a/b\""},
+      {TarBuilder().file("a").file("a/b").end(), "entry \"a/b\" of the layer: lies below /a, which is no directory"},
       {TarBuilder().symlink("a", "b").symlink("b", "a").file("a/f").end(), "entry \"a/f\""},
       {TarBuilder().symlink("a", "").end(), "entry \"a\""},
       {TarBuilder().file("/", "x").end(), "root of a layer"},
