@@ -1,6 +1,7 @@
 // Source ops: the layers of a pin, fetched in parallel, each unless the store has it already.
 #include "core/solver/job.h"
 #include "core/solver/pins.h"
+#include "core/store/mend.h"
 
 namespace dagger::solver {
 namespace {
@@ -102,6 +103,8 @@ Task<store::Record> Solver::run_source(JobPtr job) {
                   "source '" + op.scheme + "' did not deliver layer " + layer.id + " of " + op.pin_identity);
     out.layers.insert(out.layers.end(), stack->begin(), stack->end());
   }
+  const auto mended = co_await on_pool(loop_, io_, [&] { return store::mend(store_, out.layers, call); });
+  if (mended) out.layers.push_back(*mended);
   record.outputs.push_back(std::move(out));
   co_return record;
 }

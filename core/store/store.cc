@@ -300,12 +300,16 @@ class PlainWorkspace final : public Workspace {
     make_dirs(path(), 0755);
     root_ = open_file(path(), O_RDONLY | O_DIRECTORY);
     if (::fchmod(root_.get(), 0755) != 0) throw_errno("chmod " + path());
+    before_ = stat_of(root_.get());
   }
   int root_fd() const noexcept override { return root_.get(); }
   bool detached_mount() const noexcept override { return false; }
   std::optional<LayerId> seal(plugin::CallContext& ctx) override {
     LayerRow row = account(ctx);
-    if (row.entries == 0) return std::nullopt;
+    const auto after = stat_of(root_.get());
+    const bool same_root =
+        before_.st_mode == after.st_mode && before_.st_uid == after.st_uid && before_.st_gid == after.st_gid;
+    if (row.entries == 0 && same_root) return std::nullopt;
     return store_.publish(path(), form_, std::move(row));
   }
   LayerId publish(LayerRow row) { return store_.publish(path(), form_, std::move(row)); }
@@ -327,6 +331,7 @@ class PlainWorkspace final : public Workspace {
   const std::string form_;
   const WorkDir work_;
   UniqueFd root_;
+  struct stat before_{};
 };
 
 std::unique_ptr<Workspace> StoreImpl::directory() { return std::make_unique<PlainWorkspace>(*this, unpack_form()); }
