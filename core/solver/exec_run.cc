@@ -28,7 +28,7 @@ std::vector<plugin::Layer> plugin_stack(const store::Store& store, const store::
   for (const auto id : stack) {
     const auto info = store.layer(id);
     if (!info) throw Error(Code::not_found, "layer " + std::to_string(id) + " is gone");
-    layers.push_back({std::to_string(id), info->places});
+    layers.push_back({std::to_string(id), info->places, info->diff_id});
   }
   return layers;
 }
@@ -211,7 +211,7 @@ void ExecRun::add_mount(std::size_t index, plugin::CallContext& ctx) {
         mount.uid = owner.uid, mount.gid = owner.gid;
       }
       if (secret)
-        local.content = secrets_.values.at(m.id);
+        mount.content = secrets_.values.at(m.id);
       else
         local.fd = secrets_.sockets.at(m.id).get();
       return;

@@ -34,6 +34,7 @@ class PinOwner final : public CallOwner {
     return client_.credentials(std::move(realm), cancel_);
   }
   Task<UniqueFd> open_socket(std::string id) override { return client_.open_socket(std::move(id), cancel_); }
+  Task<std::string> secret(std::string name) override { return client_.secret(std::move(name), cancel_); }
   TaskGroup& questions() override { return tasks_; }
 
  private:

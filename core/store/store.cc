@@ -64,6 +64,7 @@ class LeasedView final : public plugin::View {
       : lease_(std::move(lease)), view_(std::move(view)) {}
   int root_fd() const noexcept override { return view_->root_fd(); }
   bool detached_mount() const noexcept override { return view_->detached_mount(); }
+  int lost_fd() const noexcept override { return view_->lost_fd(); }
   plugin::SealedLayer seal(plugin::CallContext& ctx) override { return view_->seal(ctx); }
 
  private:
@@ -212,7 +213,7 @@ class StoreImpl final : public Store {
             Code::unsupported,
             "layer " + std::to_string(id) + " exists as " + row->forms.front() +
                 ", which the configured snapshotter cannot read: use the one that made it, or another state directory");
-      out.push_back({std::to_string(id), places(id, *row)});
+      out.push_back({std::to_string(id), places(id, *row), row->diff_id});
     }
     if (traits_.max_stack != 0 && out.size() > traits_.max_stack)
       throw Error(Code::unsupported, std::to_string(out.size()) + " layers are more than the " +
@@ -268,6 +269,7 @@ class WorkspaceImpl final : public Workspace {
   void set(std::unique_ptr<plugin::View> view) { view_ = std::move(view); }
   int root_fd() const noexcept override { return view_->root_fd(); }
   bool detached_mount() const noexcept override { return view_->detached_mount(); }
+  int lost_fd() const noexcept override { return view_->lost_fd(); }
   std::optional<LayerId> seal(plugin::CallContext& ctx) override {
     const auto sealed = view_->seal(ctx);
     if (sealed.empty) return std::nullopt;

@@ -51,6 +51,7 @@ class Owner final : public CallOwner {
     return client_.credentials(std::move(realm), {});
   }
   Task<UniqueFd> open_socket(std::string id) override { return client_.open_socket(std::move(id), {}); }
+  Task<std::string> secret(std::string name) override { return client_.secret(std::move(name), {}); }
   TaskGroup& questions() override { return tasks_; }
   std::vector<std::string> lines;
 
