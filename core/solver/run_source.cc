@@ -4,6 +4,7 @@
 
 #include "core/solver/job.h"
 #include "core/solver/pins.h"
+#include "core/store/mend.h"
 
 namespace dagger::solver {
 namespace {
@@ -141,6 +142,7 @@ Task<store::Record> Solver::run_source(JobPtr job) {
                     "source '" + op.scheme + "' did not deliver layer " + layer.id + " of " + op.pin_identity);
       out.layers.insert(out.layers.end(), stack->begin(), stack->end());
     }
+    if (const auto mended = store::mend(store_, out.layers, call)) out.layers.push_back(*mended);
     return record;
   });
 }

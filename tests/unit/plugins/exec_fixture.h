@@ -82,7 +82,7 @@ class ExecMachine {
       : host_(DAGGER_BUILD_DIR),
         snapshotter_(snapshot_host_, "{}"),
         executor_(host_, "{}",
-                  runtime == "crun" ? oci::Runtime{"crun", {"--cgroup-manager=disabled"}, false}
+                  runtime == "crun" ? oci::Runtime{"crun", {"--cgroup-manager=disabled"}, false, true}
                                     : oci::Runtime{"runc", {}, true}) {
     base_ = dir_.path() + "/base";
     make_busybox(base_);
