@@ -74,7 +74,7 @@ class Peer {
   virtual std::shared_ptr<Stream> open(std::string method, std::string request) = 0;
   // One-way message: no reply, order kept among notifications; dropped when the link is dead.
   virtual void notify(std::string method, std::string message) = 0;
-  virtual void serve_notify(std::string method, Function<void(std::string)> handler) = 0;
+  virtual void serve_notify(std::string method, Function<void(std::string)> handler) = 0;  // throws: ends the link
   // Bytes that wait to be sent. What may be left out is held back while there are many; far beyond that notify() and
   // call() throw Error{unavailable}.
   virtual std::size_t backlog() const = 0;

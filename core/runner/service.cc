@@ -16,10 +16,12 @@
 namespace dagger::runner {
 namespace {
 
-constexpr std::size_t ops_at_once = 64;              // keys are hashed on the control thread: in small bites
-constexpr std::size_t max_ops = 1'000'000;           // of one session
-constexpr std::size_t max_pending_output = 4 << 20;  // beyond it, output is left out of the stream (the log has it)
-constexpr std::size_t max_backlog = 4 << 20;         // events wait until the link has sent most of what it holds
+constexpr std::size_t ops_at_once = 64;               // keys are hashed on the control thread: in small bites
+constexpr std::size_t max_ops = 1'000'000;            // of one session
+constexpr std::size_t max_pending_output = 1 << 20;   // beyond it, output is left out of the stream (the log has it)
+constexpr std::size_t max_pending_progress = 10'000;  // events; beyond it, progress is left out as well
+constexpr std::size_t events_at_once = 1000;          // in one notification
+constexpr std::size_t max_backlog = 4 << 20;          // events wait until the link has sent most of what it holds
 constexpr std::chrono::milliseconds backlog_pause{20};
 constexpr unsigned transfer_threads = 4;
 constexpr std::size_t max_output = 48 << 20;  // of an exec, in one reply
@@ -459,7 +461,9 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 }
 
 void Service::event(const link::Event& event) {
-  if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log)) return;
+  if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log) ||
+      (pending_.events.size() > max_pending_progress && event.kind == link::EventKind::progress))
+    return;
   pending_output_ += event.text.size();
   pending_.events.push_back(event);
   pending_.events.back().time_us =
@@ -479,7 +483,14 @@ void Service::flush_events() {
   }
   flushing_ = false;
   pending_output_ = 0;
-  peer_->notify(link::method::events, cbor::pack(std::exchange(pending_, {})));
+  auto events = std::exchange(pending_, {}).events;
+  for (std::size_t at = 0; at < events.size(); at += events_at_once) {
+    const auto end = std::min(at + events_at_once, events.size());
+    link::Events part;
+    part.events.assign(std::make_move_iterator(events.begin() + static_cast<std::ptrdiff_t>(at)),
+                       std::make_move_iterator(events.begin() + static_cast<std::ptrdiff_t>(end)));
+    peer_->notify(link::method::events, cbor::pack(part));
+  }
 }
 
 }  // namespace dagger::runner

@@ -206,6 +206,30 @@ TEST(Sources, WhatPinDeliveredIsNotFetchedAgain) {
   EXPECT_EQ(trees.fetched, 0);
 }
 
+// Its reference names a secret of the client, as that of a private repository does.
+class SecretSource final : public plugin::Source {
+ public:
+  std::string_view config_schema() const noexcept override { return "{}"; }
+  std::vector<std::string> schemes() const override { return {"private"}; }
+  plugin::PinResult pin(const plugin::SourceRef& ref, const std::optional<plugin::Pin>&, plugin::SourceSink&,
+                        plugin::CallContext& ctx) override {
+    plugin::PinResult result;
+    result.pin.digest = "private:" + read_all(ctx.open_secret(ref.location).get(), 100);
+    return result;
+  }
+  void fetch(const plugin::SourceRef&, const plugin::Pin&, const plugin::SourceLayer&, plugin::SourceSink&,
+             plugin::CallContext&) override {}
+};
+
+TEST(Sources, ReadASecretOfTheClientThatAsks) {
+  SecretSource secrets;
+  Engine engine({.source = &secrets});
+  auto &a = engine.client("a"), &b = engine.client("b");
+  a.secrets["token"] = "hunter2";
+  EXPECT_EQ(pin(engine, a, "private", "token").value->pin.digest, "private:hunter2");
+  EXPECT_EQ(pin(engine, b, "private", "token").code, Code::not_found);
+}
+
 // Every attachment is lost when lose() is called.
 class LosingNetwork final : public plugin::Network {
  public:
