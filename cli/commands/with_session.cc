@@ -145,7 +145,7 @@ class Run {
     exit_code_ = co_await body_(context, argument_);
   }
 
-  session::ProvisionOptions provision_options() {
+  session::ProvisionOptions provision_options() const {
     session::ProvisionOptions options;
     options.program = globals_.program;
     options.version = globals_.version;
@@ -153,8 +153,6 @@ class Run {
     options.runner_host = config_.runner_host;
     options.log_file = config_.log_file.empty() ? config_.state_dir + "/runner.log" : config_.log_file;
     if (!globals_.config_file.empty()) options.runner_args = {"--config", globals_.config_file};
-    if (!globals_.silent)
-      options.notice = [this](const std::string& text) { progress_.write("dagger: " + text + "\n"); };
     options.peer.software = "dagger " + globals_.version;
     options.peer.labels = client_.labels;
     return options;

@@ -15,7 +15,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds start_limit(10'000);
 constexpr milliseconds first_pause(2), longest_pause(50);
-constexpr milliseconds notice_after(500);
 constexpr std::size_t shown_log = 2000;
 
 Task<void> pause(Loop& loop, milliseconds time) {
@@ -78,7 +77,7 @@ class LocalRunner {
   }
 
  private:
-  // Null when nobody listens, or who listened was older and has ended.
+  // Null when nobody listens, or who listens is older and was asked to drain.
   Task<std::unique_ptr<link::Peer>> try_connect(CancelToken cancel) {
     std::unique_ptr<link::Peer> peer;
     try {
@@ -90,33 +89,28 @@ class LocalRunner {
     const auto theirs = version_of(peer->other().software);
     const auto ours = version_of(options_.version);
     if (!theirs || !ours || *theirs >= *ours) co_return std::move(peer);
-    co_await drain(std::move(peer), std::move(cancel));
+    co_await drain(std::move(peer));
     co_return nullptr;
   }
 
-  // Its listener goes at once, its sessions may go on; our link ends with it.
-  Task<void> drain(std::unique_ptr<link::Peer> older, CancelToken cancel) {
-    const OneShot<Unit> closed(loop_);
+  Task<void> drain(std::unique_ptr<link::Peer> older) {
+    OneShot<Unit> closed(loop_);
     older->on_closed([closed](const std::string&) { closed.set({}); });
-    const auto cancelled = cancel.on_cancel([closed] { closed.set({}); });
-    const auto timer = loop_.after(notice_after, [this, software = older->other().software] {
-      if (options_.notice)
-        options_.notice("waiting for the sessions of the older runner (" + software + ") to end");
-    });
     older->start();
     older->notify("drain", "");
-    co_await closed;
-    cancel.throw_if_cancelled();
+    // Its listener goes at once; its sessions may go on. The socket's end tells that it has heard us.
+    for (auto waited = milliseconds(0); exists(socket_) && waited < start_limit && !closed.done();
+         waited += longest_pause)
+      co_await pause(loop_, longest_pause);
+    older->close();
   }
 
   Task<UniqueFd> take_lock(std::string path, CancelToken cancel) {
     UniqueFd lock = open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    auto wait = first_pause;
     while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) throw_errno("lock " + path);
       cancel.throw_if_cancelled();
-      co_await pause(loop_, wait);
-      wait = std::min(wait * 2, longest_pause);
+      co_await pause(loop_, first_pause);
     }
     co_return lock;
   }

@@ -7,32 +7,25 @@
 
 #include <cerrno>
 #include <charconv>
-#include <thread>
 
 #include "core/base/fs.h"
 
 namespace dagger::store {
 
-Layout::Layout(const std::string& dir, std::chrono::milliseconds lock_wait) : dir_(clean_path(dir)) {
+Layout::Layout(const std::string& dir) : dir_(clean_path(dir)) {
   make_dirs(parent_path(dir_), 0755);
   make_dirs(dir_, 0700);
   dir_fd_ = open_file(dir_, O_RDONLY | O_DIRECTORY);
-  take_lock(lock_wait);
+  take_lock();
   check_version();
   for (const char* name : {"layers", "blobs", "volumes", "work", "scratch"}) make_dirs(dir_ + "/" + name, 0700);
 }
 
-void Layout::take_lock(std::chrono::milliseconds wait) {
-  constexpr std::chrono::milliseconds pause(10);
+void Layout::take_lock() {
   const std::string path = dir_ + "/lock";
   lock_ = open_file(path, O_RDWR | O_CREAT, 0600);
-  while (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) throw_errno("lock " + path);
-    if (wait > wait.zero()) {
-      std::this_thread::sleep_for(pause);
-      wait -= pause;
-      continue;
-    }
     std::string pid = read_all(lock_.get(), 64);
     while (!pid.empty() && pid.back() == '\n') pid.pop_back();
     throw Error(Code::unavailable, "state directory " + dir_ + " is in use by another runner" +

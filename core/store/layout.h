@@ -11,7 +11,6 @@
 //
 // Everything that is published is made in work/ or scratch/ and then renamed. [thread-safe] once made.
 #pragma once
-#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -23,9 +22,8 @@ namespace dagger::store {
 class Layout {
  public:
   static constexpr int version = 1;
-  // Creates what is missing and takes the lock, for which it waits that long. Throws unavailable, unsupported,
-  // permission_denied. [blocking]
-  explicit Layout(const std::string& dir, std::chrono::milliseconds lock_wait = {});
+  // Creates what is missing and takes the lock. Throws unavailable, unsupported, permission_denied.
+  explicit Layout(const std::string& dir);
 
   int fd() const noexcept { return dir_fd_.get(); }
   const std::string& dir() const noexcept { return dir_; }
@@ -39,7 +37,7 @@ class Layout {
   std::string database() const { return dir_ + "/records.db"; }
 
  private:
-  void take_lock(std::chrono::milliseconds wait);
+  void take_lock();
   void check_version() const;
   std::string dir_;
   UniqueFd dir_fd_, lock_;

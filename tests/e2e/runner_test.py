@@ -9,7 +9,7 @@ import time
 
 from api_case import ask, call, run
 from support import case, processes
-from support.engine import EngineError, Session
+from support.engine import EngineError
 
 RUNNER_HOST, TOKEN = "_EXPERIMENTAL_DAGGER_RUNNER_HOST", "_EXPERIMENTAL_DAGGER_RUNNER_TOKEN"
 RANDOM = run("cat", "/proc/sys/kernel/random/uuid")
@@ -143,21 +143,6 @@ class OnDemand(case.EngineTest):
         processes.eventually(lambda: not self.engine.runners(), 2, "the runner to end")
         with self.engine.session() as session:
             session.query("{defaultPlatform}")
-
-    def test_an_older_one_finishes_its_sessions_and_is_replaced(self):
-        newer = self.engine.program
-        self.engine.program = newer.with_name("dagger-older")
-        old_session = self.engine.session()
-        old_runner = self.engine.runners()[0].pid
-        self.engine.program = newer
-        process, output = self.engine.start("session", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        processes.eventually(lambda: "older runner" in output.read_text(), 10, "the newer tool to say what it waits for")
-        steps = ["container", call("from", address=self.image), RANDOM, "stdout"]
-        made = ask(old_session, *steps)
-        old_session.close()
-        with Session(process, output, 30) as session:
-            self.assertEqual(ask(session, *steps), made, "the newer runner has what the older one made")
-            self.assertNotIn(old_runner, [runner.pid for runner in self.engine.runners()])
 
     def test_a_directory_of_somebody_else_is_not_trusted(self):
         directory = self.engine.runtime_dir / "dagger"
