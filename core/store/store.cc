@@ -96,7 +96,7 @@ class StoreImpl final : public Store {
       : snapshotter_(snapshotter),
         traits_(snapshotter.traits()),
         log_(log),
-        layout_(options.dir),
+        layout_(options.dir, options.lock_wait),
         database_(layout_.database(), boot_id()),
         index_(std::make_shared<Index>()),
         journal_(database_, layout_.fd(), options.commit_interval, log),
