@@ -168,9 +168,8 @@ void ExecRun::add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::
       store::tree::CopyOptions options;
       options.owner = owner;
       store::tree::copy(view->root_fd(), m.subpath.empty() ? "/" : m.subpath, dir.get(), "/", options, ctx);
-    } else if (owner.set && ::fchown(dir.get(), owner.uid, owner.gid) != 0) {
-      throw_errno("chown of a cache volume");
     }
+    if (owner.set && ::fchown(dir.get(), owner.uid, owner.gid) != 0) throw_errno("chown of a cache volume");
   }
   local.fd = dir.get();
   fds_.push_back(std::move(dir));
