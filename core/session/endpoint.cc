@@ -72,9 +72,12 @@ Endpoint::Document Endpoint::prepare(const std::string& text, const Choice& choi
 }
 
 void Endpoint::learn(const std::string& user_agent, const Request& request) {
-  auto version = graphql::Version::parse(request.claimed_version);
-  if (!version && request.asked_version) version = generation_by_question(user_agent);
-  if (version && claimed_.size() < max_claims) claimed_[user_agent] = *version;
+  if (claimed_.size() >= max_claims) return;
+  if (const auto said = graphql::Version::parse(request.claimed_version)) {
+    claimed_[user_agent] = *said;
+  } else if (request.asked_version) {
+    if (const auto told = generation_by_question(user_agent)) claimed_.try_emplace(user_agent, *told);
+  }
 }
 
 Task<graphql::Response> Endpoint::execute(GraphqlRequest request, CancelToken cancel) {

@@ -325,12 +325,13 @@ TEST_F(Api, LooksUpAnOwnerInTheRootFilesystemForAFileInAMount) {
 }
 
 TEST_F(Api, TellsRecentClientsByTheirLooks) {
-  const auto args_of = [this](const std::string& user_agent, bool traced, const std::string& question) {
+  const auto args_of = [this](const std::string& user_agent, bool traced, const std::string& question,
+                              const std::string& then = "{defaultPlatform}") {
     runner.ops.clear();
     end_session();
     new_session();
     for (const auto& query :
-         {question, std::string(R"({container{from(address:"alpine:3"){withExec(args:["x"]){stdout}}}})")}) {
+         {question, then, std::string(R"({container{from(address:"alpine:3"){withExec(args:["x"]){stdout}}}})")}) {
       GraphqlRequest request;
       request.query = query;
       request.user_agent = user_agent;
@@ -349,6 +350,8 @@ TEST_F(Api, TellsRecentClientsByTheirLooks) {
   EXPECT_EQ(args_of("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", false, "{version}"), without_entrypoint);
   EXPECT_EQ(args_of("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", true, other), with_entrypoint);
   EXPECT_EQ(args_of("Go-http-client/1.1", true, R"({checkVersionCompatibility(version:"0.11.9")})"), with_entrypoint);
+  EXPECT_EQ(args_of("node-fetch/1.0", false, R"({checkVersionCompatibility(version:"0.11.9")})", "{version}"),
+            with_entrypoint);
   EXPECT_EQ(args_of("Go-http-client/1.1", false, "{version}"), with_entrypoint);
   EXPECT_EQ(args_of("python-httpx/0.28.1", false, other), with_entrypoint);
   EXPECT_EQ(args_of("curl/7.88.1", false, "{version}"), with_entrypoint);
