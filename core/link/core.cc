@@ -111,7 +111,14 @@ std::shared_ptr<Stream> Core::open(const std::string& method, const std::string&
   return std::make_shared<LinkStream>(connection_, connection_->open(method, request));
 }
 
-void Core::notify(const std::string& method, const std::string& message) { connection_->notify(method, message); }
+void Core::notify(const std::string& method, const std::string& message) {
+  try {
+    connection_->notify(method, message);
+  } catch (const Error& e) {  // it does not read: without one notification the later ones would mean something else
+    connection_->close(e.message());
+    end(e.message());
+  }
+}
 
 // ---- the other side asks
 

@@ -4,12 +4,13 @@
 #include <unistd.h>
 
 #include "core/base/fs.h"
+#include "core/link/messages/messages.h"
 
 namespace dagger::runner {
 namespace {
 
-// A runner that ends closes its links before it leaves the state directory.
-constexpr std::chrono::seconds predecessor_wait(5);
+// A runner that has become idle, or has made room for a newer one, is off its socket before it is off its directory.
+constexpr std::chrono::seconds wait_for_predecessor(5);
 
 solver::Backends backends(plugin::Registry& plugins, const Config& config) {
   solver::Backends b{plugins.executor(),
@@ -54,7 +55,7 @@ Host::Host(Loop& loop, Log& log, Config config, HostOptions options)
   for (const auto& choice : config_.caches) plugins_.load("cache", choice);
   store::Options store_options;
   store_options.dir = config_.state_dir;
-  if (options_.on_demand) store_options.lock_wait = predecessor_wait;
+  if (options_.on_demand) store_options.lock_wait = wait_for_predecessor;
   store_ = store::Store::open(store_options, plugins_.snapshotter(), log_);
   solver_ = std::make_unique<solver::Solver>(loop_, *store_, backends(plugins_, config_),
                                              solver::Limits{config_.parallel_execs, config_.parallel_io}, log_);
@@ -84,31 +85,29 @@ std::vector<std::string> Host::addresses() const {
 }
 
 void Host::accept(std::unique_ptr<link::Peer> peer) {
-  if (stopping_ || draining_) return;  // the peer is closed by its destructor
+  if (stopping_ || listeners_.empty()) return;  // the peer is closed by its destructor
   idle_.cancel();
   const auto id = next_service_++;
-  peer->serve_notify("drain", [this, id](const std::string&) {
-    wait_for_end_.insert(id);
-    drain();
-  });
+  peer->serve(link::method::drain, [this](const std::string&, const CancelToken&) { return drain(); });
   services_[id] = Service::start(std::move(peer), *solver_, info_, "session-" + std::to_string(id), [this, id] {
     services_.erase(id);
-    wait_for_end_.erase(id);
     if (!stopping_) rest();
   });
 }
 
 void Host::rest() {
-  if (services_.size() > wait_for_end_.size()) return;
+  if (!services_.empty()) return;
   if (draining_) return stop("drained");
   if (options_.on_demand && config_.idle_timeout.count() > 0)
     idle_ = loop_.after(config_.idle_timeout, [this] { stop("idle"); });
 }
 
-void Host::drain() {
-  if (!std::exchange(draining_, true)) log_.info("draining: no new sessions");
-  listeners_.clear();
-  rest();
+Task<std::string> Host::drain() {
+  draining_ = true;
+  const bool alone = services_.size() <= 1;  // but for the one who asks
+  log_.info(alone ? "draining: no new sessions" : "draining: when the last session has gone");
+  if (alone) listeners_.clear();
+  co_return cbor::pack(link::DrainReply{alone});
 }
 
 void Host::stop(std::string reason) {

@@ -5,7 +5,6 @@
 #pragma once
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -38,11 +37,10 @@ class Host {
   std::vector<std::string> addresses() const;
   // Ends sessions and work, then stops the loop. Idempotent.
   void stop(std::string reason);
-  // No new sessions; stops when the last one has gone. Who asked for it over a link is told by that link's end, and is
-  // no session.
-  void drain();
 
  private:
+  // A newer tool asks: stops when the last session has gone, and takes no new ones if there is none now.
+  Task<std::string> drain();
   void accept(std::unique_ptr<link::Peer> peer);
   void rest();  // after a session has gone: idle, drained?
   Task<void> shut_down();
@@ -59,7 +57,6 @@ class Host {
   link::Transport transport_;
   std::vector<std::unique_ptr<link::Transport::Listener>> listeners_;
   std::map<std::uint64_t, std::shared_ptr<Service>> services_;  // whose links are open
-  std::set<std::uint64_t> wait_for_end_;                        // those of services_ that asked to drain
   std::uint64_t next_service_ = 1;
   bool draining_ = false, stopping_ = false;
   Loop::Handle idle_;

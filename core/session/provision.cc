@@ -7,6 +7,7 @@
 
 #include "core/base/fs.h"
 #include "core/graphql/version.h"
+#include "core/link/messages/messages.h"
 
 namespace dagger::session {
 namespace {
@@ -15,7 +16,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds start_limit(10'000);
 constexpr milliseconds first_pause(2), longest_pause(50);
-constexpr milliseconds notice_after(500);
 constexpr std::size_t shown_log = 2000;
 
 Task<void> pause(Loop& loop, milliseconds time) {
@@ -78,45 +78,37 @@ class LocalRunner {
   }
 
  private:
-  // Null when nobody listens, or who listened was older and has ended.
+  // Null when nobody listens, or who listens is older and makes room.
   Task<std::unique_ptr<link::Peer>> try_connect(CancelToken cancel) {
-    std::unique_ptr<link::Peer> peer;
     try {
-      peer = co_await transport_.connect("unix://" + socket_, options_.peer, std::move(cancel));
+      auto peer = co_await transport_.connect("unix://" + socket_, options_.peer, cancel);
+      const auto theirs = version_of(peer->other().software);
+      const auto ours = version_of(options_.version);
+      if (!theirs || !ours || *theirs >= *ours) co_return std::move(peer);
+      if (co_await drains(*peer, cancel)) co_return nullptr;
+      // Others use it, so it keeps the state directory. It speaks our protocol, else its socket had another name.
+      co_return co_await transport_.connect("unix://" + socket_, options_.peer, cancel);
     } catch (const Error& error) {
       if (!nobody_listens(error)) throw;
     }
-    if (!peer) co_return nullptr;
-    const auto theirs = version_of(peer->other().software);
-    const auto ours = version_of(options_.version);
-    if (!theirs || !ours || *theirs >= *ours) co_return std::move(peer);
-    co_await drain(std::move(peer), std::move(cancel));
     co_return nullptr;
   }
 
-  // Its listener goes at once, its sessions may go on; our link ends with it.
-  Task<void> drain(std::unique_ptr<link::Peer> older, CancelToken cancel) {
-    const OneShot<Unit> closed(loop_);
-    older->on_closed([closed](const std::string&) { closed.set({}); });
-    const auto cancelled = cancel.on_cancel([closed] { closed.set({}); });
-    const auto timer = loop_.after(notice_after, [this, software = older->other().software] {
-      if (options_.notice)
-        options_.notice("waiting for the sessions of the older runner (" + software + ") to end");
-    });
-    older->start();
-    older->notify("drain", "");
-    co_await closed;
-    cancel.throw_if_cancelled();
+  Task<bool> drains(link::Peer& older, CancelToken cancel) {
+    older.start();
+    const auto reply = co_await older.call(link::method::drain, "", std::move(cancel));
+    if (!cbor::unpack<link::DrainReply>(reply).now) co_return false;
+    for (auto waited = milliseconds(0); exists(socket_) && waited < start_limit; waited += first_pause)
+      co_await pause(loop_, first_pause);
+    co_return true;
   }
 
   Task<UniqueFd> take_lock(std::string path, CancelToken cancel) {
     UniqueFd lock = open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    auto wait = first_pause;
     while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) throw_errno("lock " + path);
       cancel.throw_if_cancelled();
-      co_await pause(loop_, wait);
-      wait = std::min(wait * 2, longest_pause);
+      co_await pause(loop_, first_pause);
     }
     co_return lock;
   }

@@ -2,11 +2,10 @@
 //
 // $_EXPERIMENTAL_DAGGER_RUNNER_HOST or the configuration names one (unix://, tcp://); else a local runner is started on
 // demand and shared by all sessions of this user. Two sessions that start at the same moment share one (a lock file); a
-// newer tool asks an older runner to drain, waits until its sessions have ended, and starts its own. Control thread;
-// files and processes on the pool. Errors: unavailable with the last lines of the runner's log, permission_denied for a
-// socket directory that is not ours.
+// newer tool replaces an older runner, unless others use that: then it does so too, and the older one ends with the
+// last of them. Control thread; files and processes on the pool. Errors: unavailable with the last lines of the
+// runner's log, permission_denied for a socket directory that is not ours.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,8 +23,7 @@ struct ProvisionOptions {
   std::string runner_host;  // of the configuration; "" when it names none
   std::string log_file;     // of a runner that is started
   std::vector<std::string> runner_args;
-  void (*check_can_start)() = nullptr;             // throws where no runner can be started, before anything is made
-  std::function<void(const std::string&)> notice;  // told what takes long, for a person to read
+  void (*check_can_start)() = nullptr;  // throws where no runner can be started, before anything is made
   link::PeerOptions peer;
 };
 

@@ -230,9 +230,8 @@ void ExecRun::add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::
       store::tree::CopyOptions options;
       options.owner = owner;
       store::tree::copy(view->root_fd(), m.subpath.empty() ? "/" : m.subpath, root, "/", options, ctx);
-    } else if (owner.set && ::fchown(root, owner.uid, owner.gid) != 0) {
-      throw_errno("chown of a cache volume");
     }
+    if (owner.set && ::fchown(root, owner.uid, owner.gid) != 0) throw_errno("chown of a cache volume");
   });
   auto dir = open_file(volume.path, O_RDONLY | O_DIRECTORY);
   local.fd = dir.get();

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/solver/job.h"
+#include "core/solver/reason.h"
 #include "core/solver/tiers.h"
 #include "core/solver/turns.h"
 #include "core/solver/volume_locks.h"
@@ -193,7 +194,12 @@ Task<void> Solver::run(JobPtr job) {
     job->cancel.token().throw_if_cancelled();
     record = co_await reuse(job, inputs);
     if (!record) {
-      job->started(reason(job->vertex));
+      Reason why(store_, job->vertex);
+      if (why.lies_in_inputs()) {
+        auto call = job->call();
+        co_await on_pool(loop_, io_, [&] { why.look_into_inputs(call); });
+      }
+      job->started(why.text());
       const auto begun = Loop::Clock::now();
       store::Record made = co_await make(job, inputs);
       made.cost_usec = static_cast<std::uint64_t>(
@@ -252,6 +258,7 @@ Solver::RecordPtr Solver::publish(Job& job, store::Record record, const std::vec
   store_.put(std::move(record));
   for (std::size_t i = 1; i < slots.size(); ++i) store_.add_key(slots[i], vertex.key);
   add_content_key(vertex, inputs);
+  Reason::remember_inputs(store_, vertex);
   auto published = store_.find(vertex.key);
   if (!published) throw Error(Code::internal, "a result vanished right after it was stored");
   return published;
@@ -273,20 +280,6 @@ void Solver::add_content_key(const dag::Vertex& vertex, const std::vector<store:
   store_.when_digested(joined(inputs), [&store = store_, later, inputs] {
     if (const auto key = content_key(store, *later, inputs)) store.add_key(*key, later->key);
   });
-}
-
-std::string Solver::reason(const dag::Vertex& vertex) const {
-  RecordPtr nearest;
-  std::string best;
-  for (const auto& slot : dag::slots(vertex.op, vertex.parts)) {
-    auto record = store_.last_in_slot(slot);
-    if (!record) record = store_.find(slot);
-    if (!record || record->kind != dag::kind_name(vertex.op)) continue;
-    auto text = dag::explain(record->parts, vertex.parts);
-    // The record with the fewest differences says most.
-    if (best.empty() || std::ranges::count(text, ',') < std::ranges::count(best, ',')) best = std::move(text);
-  }
-  return best.empty() ? "never made before" : best;
 }
 
 Task<store::Record> Solver::make(JobPtr job, std::vector<store::Stack> inputs) {

@@ -121,7 +121,6 @@ class Solver {
   Task<store::Record> make(JobPtr job, std::vector<store::Stack> inputs);
   RecordPtr publish(Job& job, store::Record record, const std::vector<store::Stack>& inputs);
   void add_content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs);
-  std::string reason(const dag::Vertex& vertex) const;
 
   // One per family of ops; each returns the outputs and leaves key, parts and times to run().
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);

@@ -13,6 +13,10 @@
 
 namespace dagger::store {
 
+namespace {
+constexpr std::chrono::milliseconds lock_pause(10);
+}
+
 Layout::Layout(const std::string& dir, std::chrono::milliseconds lock_wait) : dir_(clean_path(dir)) {
   make_dirs(parent_path(dir_), 0755);
   make_dirs(dir_, 0700);
@@ -23,14 +27,13 @@ Layout::Layout(const std::string& dir, std::chrono::milliseconds lock_wait) : di
 }
 
 void Layout::take_lock(std::chrono::milliseconds wait) {
-  constexpr std::chrono::milliseconds pause(10);
   const std::string path = dir_ + "/lock";
   lock_ = open_file(path, O_RDWR | O_CREAT, 0600);
+  const auto deadline = std::chrono::steady_clock::now() + wait;
   while (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) throw_errno("lock " + path);
-    if (wait > wait.zero()) {
-      std::this_thread::sleep_for(pause);
-      wait -= pause;
+    if (std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(lock_pause);
       continue;
     }
     std::string pid = read_all(lock_.get(), 64);

@@ -23,7 +23,7 @@ namespace dagger::store {
 class Layout {
  public:
   static constexpr int version = 1;
-  // Creates what is missing and takes the lock, for which it waits that long. Throws unavailable, unsupported,
+  // Creates what is missing and takes the lock, for which it waits at most so long. Throws unavailable, unsupported,
   // permission_denied. [blocking]
   explicit Layout(const std::string& dir, std::chrono::milliseconds lock_wait = {});
 

@@ -80,9 +80,9 @@ class Lease {
 
 struct Options {
   std::string dir;
-  std::chrono::milliseconds lock_wait{0};  // for a runner that is about to leave the directory
   std::chrono::milliseconds commit_interval{500};
-  unsigned digest_threads = 1;  // background hashing of sealed layers
+  unsigned digest_threads = 1;             // background hashing of sealed layers
+  std::chrono::milliseconds lock_wait{0};  // for another runner that is about to leave the directory
 };
 
 class Store {
