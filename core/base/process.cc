@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -37,8 +38,8 @@ struct Prepared {
   std::vector<int> fds;  // by number in the child: 0, 1, 2, 3, ...
   const char* cwd;
   bool die_with_parent, new_session;
+  int self;  // pidfd of this process
   const Inherited* inherited;
-  pid_t parent;
   int* error;  // in memory that child and parent share: errno of what failed
 };
 
@@ -57,7 +58,11 @@ int child_main(void* argument) {
     ::sigaction(s, &action, nullptr);
   }
   if (p.new_session && ::setsid() < 0) return fail();
-  if (p.die_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail();
+  if (p.die_with_parent) {
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail();
+    pollfd parent{p.self, POLLIN, 0};  // it may have been killed before; getppid() tells nothing in a new pid namespace
+    if (::poll(&parent, 1, 0) != 0) ::_exit(127);
+  }
   // First above every number that is wanted, then down: no dup2 overwrites an fd that is still needed.
   const int above = static_cast<int>(p.fds.size()) + 3;
   for (int& fd : p.fds) {
@@ -108,6 +113,9 @@ Child start(const SpawnRequest& request) {
   p.cwd = request.cwd.c_str();
   p.die_with_parent = request.die_with_parent;
   p.new_session = request.new_session;
+  const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  if (!self) throw_errno("open a pidfd");
+  p.self = self.get();
   const Inherited nothing;
   p.inherited = request.inherited != nullptr ? request.inherited : &nothing;
 

@@ -216,12 +216,11 @@ class Preparation {
       case MountKind::tmpfs:
         break;
       case MountKind::secret:
-        mount.source = content_file(local.content, m.mode & 07777, m.uid, m.gid);
+        mount.source = content_file(m.content, m.mode & 07777, m.uid, m.gid);
         mount.read_only = true;
         break;
       case MountKind::file:
-        mount.source =
-            local.fd >= 0 ? attached(local.fd, local.detached_mount) : content_file(local.content, 0644, 0, 0);
+        mount.source = local.fd >= 0 ? attached(local.fd, local.detached_mount) : content_file(m.content, 0644, 0, 0);
         mount.read_only = true;
         break;
       case MountKind::tree:
