@@ -62,7 +62,6 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
       client = *next;
     }
   }
-  Task<std::string> secret(std::string secret_name);
   void tell(link::Event event);
   void started(std::string why);
   void ended(link::Outcome outcome, std::string text, std::string how = {});
@@ -74,6 +73,7 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   void progress(std::string what, std::int64_t done, std::int64_t total) override;
   Task<std::optional<plugin::Credentials>> credentials(std::string realm) override;
   Task<UniqueFd> open_socket(std::string id) override;
+  Task<std::string> secret(std::string secret_name) override;
   TaskGroup& questions() override;
 };
 

@@ -126,7 +126,7 @@ class Solver {
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_process(JobPtr job, ExecRun& run, plugin::Network& network);
   Task<plugin::ExecStatus> process_end(JobPtr job, ExecRun& run);
-  Task<void> ended_or_cancelled(int done_fd, CancelToken cancel);
+  Task<void> ended_or_cancelled(std::vector<int> fds, CancelToken cancel);
   Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_source(JobPtr job);

@@ -70,6 +70,7 @@ class LeasedView final : public plugin::View {
       : lease_(std::move(lease)), view_(std::move(view)) {}
   int root_fd() const noexcept override { return view_->root_fd(); }
   bool detached_mount() const noexcept override { return view_->detached_mount(); }
+  int lost_fd() const noexcept override { return view_->lost_fd(); }
   plugin::SealedLayer seal(plugin::CallContext& ctx) override { return view_->seal(ctx); }
 
  private:
@@ -95,7 +96,7 @@ class StoreImpl final : public Store {
       : snapshotter_(snapshotter),
         traits_(snapshotter.traits()),
         log_(log),
-        layout_(options.dir),
+        layout_(options.dir, options.lock_wait),
         database_(layout_.database(), boot_id()),
         index_(std::make_shared<Index>()),
         journal_(database_, layout_.fd(), options.commit_interval, log),
@@ -236,7 +237,7 @@ class StoreImpl final : public Store {
             Code::unsupported,
             "layer " + std::to_string(id) + " exists as " + row.forms.front() +
                 ", which the configured snapshotter cannot read: use the one that made it, or another state directory");
-      out.push_back({std::to_string(id), places(id, row)});
+      out.push_back({std::to_string(id), places(id, row), row.diff_id});
     }
     return out;
   }
@@ -289,6 +290,7 @@ class WorkspaceImpl final : public Workspace {
   void set(std::unique_ptr<plugin::View> view) { view_ = std::move(view); }
   int root_fd() const noexcept override { return view_->root_fd(); }
   bool detached_mount() const noexcept override { return view_->detached_mount(); }
+  int lost_fd() const noexcept override { return view_->lost_fd(); }
   std::optional<LayerId> seal(plugin::CallContext& ctx) override {
     const auto sealed = view_->seal(ctx);
     if (sealed.empty) return std::nullopt;
@@ -322,12 +324,16 @@ class PlainWorkspace final : public Workspace {
     make_dirs(path(), 0755);
     root_ = open_file(path(), O_RDONLY | O_DIRECTORY);
     if (::fchmod(root_.get(), 0755) != 0) throw_errno("chmod " + path());
+    before_ = stat_of(root_.get());
   }
   int root_fd() const noexcept override { return root_.get(); }
   bool detached_mount() const noexcept override { return false; }
   std::optional<LayerId> seal(plugin::CallContext& ctx) override {
     LayerRow row = account(ctx);
-    if (row.entries == 0) return std::nullopt;
+    const auto after = stat_of(root_.get());
+    const bool same_root =
+        before_.st_mode == after.st_mode && before_.st_uid == after.st_uid && before_.st_gid == after.st_gid;
+    if (row.entries == 0 && same_root) return std::nullopt;
     return store_.publish(path(), form_, std::move(row));
   }
   LayerId publish(LayerRow row) { return store_.publish(path(), form_, std::move(row)); }
@@ -349,6 +355,7 @@ class PlainWorkspace final : public Workspace {
   const std::string form_;
   const WorkDir work_;
   UniqueFd root_;
+  struct stat before_{};
 };
 
 // One layer for a group of layers of a long stack: made once, then found under its parts.
