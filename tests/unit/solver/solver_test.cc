@@ -241,6 +241,15 @@ TEST_F(HostDirectoryReasons, LookPastStepsThatChangedNothing) {
             "input file main.c changed");
 }
 
+TEST_F(HostDirectoryReasons, NameTheInputWhereAnotherStepMakesIt) {
+  EXPECT_EQ(why_after({{"main.c", "old"}}, {{"main.c", "newer"}},
+                      [this](FakeClient& c, dag::Ref directory) {
+                        if (c.name() == "a") return mounted(c, std::move(directory));
+                        return mounted(c, engine_.write(c, std::move(directory), "/other", "x"));
+                      }),
+            "input /src changed");
+}
+
 TEST_F(HostDirectoryReasons, NameTheInputWhereItsFilesAreUnknown) {
   EXPECT_EQ(why_after({{"main.c", "old"}}, {{"main.c", "newer"}},
                       [this](FakeClient& c, dag::Ref directory) {
