@@ -68,6 +68,7 @@ void Host::listen() {
     link::Transport::ListenOptions o;
     o.address = address;
     o.socket_mode = config_.listen.socket_mode;
+    o.socket_group = config_.listen.socket_group;
     o.token = config_.listen.token;
     o.allow_insecure = config_.listen.allow_loopback_without_token;
     o.peer.software = "dagger " + options_.version;

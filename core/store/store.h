@@ -67,6 +67,7 @@ class Workspace {
   virtual ~Workspace() = default;
   virtual int root_fd() const noexcept = 0;
   virtual bool detached_mount() const noexcept = 0;
+  virtual int lost_fd() const noexcept { return -1; }  // as plugin::View
   // Turns the changes into a layer and publishes it; empty when nothing changed. [blocking] once
   virtual std::optional<LayerId> seal(plugin::CallContext& ctx) = 0;
 };
