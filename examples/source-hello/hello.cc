@@ -47,7 +47,8 @@ class HelloSource final : public Source {
     PinResult result;
     result.pin.digest = "hello:" + hex(text(ref));
     result.pin.identity = "hello:" + ref.location;
-    result.shape = SourceShape::directory;
+    result.shape = SourceShape::file;
+    result.file_name = "hello.txt";
     result.layers.emplace_back();
     result.layers[0].id = result.pin.digest;
     return result;

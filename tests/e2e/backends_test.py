@@ -81,6 +81,17 @@ class BadPlugins(case.EngineTest):
         self.dir.chmod(0o777)
         self.refused(file, str(self.dir), "writable")
 
+    def test_a_file_of_another_version(self):
+        zoo = engine.build_dir() / "tests" / "plugin-zoo" / "plugins"
+        for name, text in ("wrong_api", "built for plugin API 9"), ("no_manifest", "manifest"), ("debug_stl", "ABI"):
+            file = zoo / f"zoo-{name}.so"
+            self.engine.configure(f'[[source]]\nuse = "{name}"\nfile = "{file}"\n')
+            result = self.engine.run(["true"])
+            self.assertNotEqual(result.returncode, 0, name)
+            for part in str(file), text:
+                self.assertIn(part, result.stderr)
+            self.assertEqual(self.engine.runners(), [])
+
     def test_a_file_that_is_not_the_one_that_was_checked(self):
         self.refused(self.copy(), "sha256", more='sha256 = "' + "0" * 64 + '"\n')
 
@@ -130,6 +141,21 @@ class ForeignSource(case.EngineTest):
             mounted = call("withMountedDirectory", path="/h", source=ask(session, *tree, "id"))
             said = ask(session, "container", call("from", address=self.image), mounted, run("cat", "/h/hello.txt"), "stdout")
             self.assertRegex(said, r"^good morning, .*world\n$")
+
+    def test_a_file_of_it_by_http(self):
+        with self.engine.session() as session:
+            file = call("http", url="hello://world")
+            self.assertRegex(ask(session, file, "contents"), r"^good morning, .*world\n$")
+            mounted = call("withMountedFile", path="/greeting", source=ask(session, file, "id"))
+            said = ask(session, "container", call("from", address=self.image), mounted, run("cat", "/greeting"), "stdout")
+            self.assertRegex(said, r"^good morning, .*world\n$")
+        with self.engine.session() as session:  # pinned once, kept
+            self.assertRegex(ask(session, file, "contents"), r"^good morning")
+
+    def test_every_kind_of_git_reference_reaches_it(self):
+        with self.engine.session() as session:
+            for reference in call("branch", name="main"), call("tag", name="v1"), call("commit", id="a" * 40):
+                self.assertEqual(ask(session, call("git", url="hello://world"), reference, "tree", "entries"), ["hello.txt"])
 
     def test_its_errors_are_told_and_an_unknown_scheme_is_named(self):
         with self.engine.session() as session:

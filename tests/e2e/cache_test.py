@@ -80,6 +80,23 @@ class Hits(ApiTest):
         ]  # fmt: skip
         self.assertEqual(len({self.ask(*variant, "stdout") for variant in variants}), len(variants))
 
+    def test_progress_says_why_a_step_runs_again(self):
+        """Each in a session of its own: what a session shows is its own standard error."""
+
+        def shown(value="1", contents="1", command="echo"):
+            source = self.new_directory({"f": contents})
+            variable = call("withEnvVariable", name="WHY", value=value)
+            step = [*self.busybox, variable, call("withMountedDirectory", path="/why", source=source), run(command, "why")]
+            with self.engine.session() as session:
+                ask(session, *step, "stdout")
+            return session.stderr()
+
+        self.assertIn("echo why", shown())
+        self.assertIn("CACHED", shown())
+        self.assertIn("environment variable WHY changed", shown(value="2"))
+        self.assertIn("input file f changed", shown(value="2", contents="2"))
+        self.assertIn("command changed", shown(value="2", contents="2", command="printf"))
+
     def test_equal_bytes_made_in_another_way_are_a_hit_for_what_comes_after(self):
         made = lambda script: self.ask(*self.busybox, shell(script), call("directory", path="/o"), "sync")
         after = lambda id: self.ask(*self.busybox, call("withMountedDirectory", path="/d", source=id), RANDOM, "stdout")

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from api_case import ask, call, run, shell
-from support import case, images
+from support import case, images, processes
 from support.graphql import GraphQLError
 from support.images import Layer
 
@@ -29,6 +29,9 @@ class FullDisk(case.EngineTest):
 
     def check_it_goes_on(self, session=None):
         session = session or self.session
+        # What was half-made is removed in the background.
+        work = self.engine.state_dir / "work"
+        processes.eventually(lambda: not os.listdir(work), 20, "room on the disk")
         self.assertEqual(ask(session, *self.busybox, RANDOM, "stdout"), self.before)
         self.assertEqual(ask(session, *self.busybox, shell("echo fine > /f; cat /f"), "stdout"), "fine\n")
 

@@ -1,10 +1,12 @@
 """Host: directories and files of the client's machine, which come and go through the link."""
 
+import hashlib
 import os
 import shutil
 
 from api_case import ApiTest, ask, call, run, shell
 from support import case
+from support.relay import Relay
 
 
 class HostDirectory(ApiTest):
@@ -117,6 +119,63 @@ class HostDirectory(ApiTest):
         id = self.ask(*self.host(), "id")
         shutil.rmtree(self.dir)
         self.assertEqual(self.ask(call("directory", id=id), call("file", path="f"), "contents"), "here")
+
+
+class WhatIsSent(case.EngineTest):
+    """How many bytes go from the session to the runner for a directory of 2 MB."""
+
+    FILES, SIZE = 100, 20_000
+
+    def setUp(self):
+        super().setUp()
+        self.engine.start_runner()
+        self.relay = Relay(self.engine.dir / "relay.sock", self.engine.runtime_dir / "test-runner.sock")
+        self.addCleanup(self.relay.stop)
+        self.dir = self.engine.dir / "source"
+        for number in range(self.FILES):
+            file = self.dir / f"d{number % 10}" / f"f{number}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(os.urandom(self.SIZE))
+
+    def sync(self, file: str) -> tuple[str, int]:
+        """A new session reads the directory: the content of one file as a step sees it, and the bytes that were sent."""
+        before = self.relay.to_runner
+        with self.engine.session(env={"_EXPERIMENTAL_DAGGER_RUNNER_HOST": self.relay.host}) as session:
+            source = ask(session, "host", call("directory", path=str(self.dir)), "id")
+            mounted = call("withMountedDirectory", path="/s", source=source)
+            steps = "container", call("from", address=self.image), mounted, run("sha256sum", f"/s/{file}"), "stdout"
+            digest = ask(session, *steps).split()[0]
+        return digest, self.relay.to_runner - before
+
+    def check(self, file: str, least: int, most: int):
+        digest, sent = self.sync(file)
+        self.assertEqual(digest, hashlib.sha256((self.dir / file).read_bytes()).hexdigest())
+        self.assertTrue(least <= sent <= most, f"{sent} bytes were sent, not {least} to {most}")
+
+    def test_contents_are_sent_once_and_then_only_what_changed(self):
+        all_of_it, other = self.FILES * self.SIZE, 20_000  # other: calls, and listings of directories
+        self.check("d7/f37", all_of_it, all_of_it + 3 * other)
+        self.check("d7/f37", 0, other)
+        with open(self.dir / "d7/f37", "ab") as file:
+            file.write(b"more")
+        self.check("d7/f37", self.SIZE, self.SIZE + other)
+        (self.dir / "d7/f37").chmod(0o600)
+        (self.dir / "d1/new").write_bytes(os.urandom(self.SIZE))
+        self.check("d1/new", self.SIZE, 2 * self.SIZE + other)
+        (self.dir / "d1/new").unlink()
+        self.check("d1/f1", 0, other)
+
+    def test_equal_contents_are_sent_once(self):
+        for number in range(self.FILES):
+            (self.dir / f"d{number % 10}" / f"f{number}").write_bytes(b"x" * self.SIZE)
+        self.check("d7/f37", self.SIZE, 4 * self.SIZE)
+
+    def test_a_file_is_sent_without_its_directory(self):
+        before = self.relay.to_runner
+        with self.engine.session(env={"_EXPERIMENTAL_DAGGER_RUNNER_HOST": self.relay.host}) as session:
+            size = ask(session, "host", call("file", path=str(self.dir / "d7/f37")), "size")
+        self.assertEqual(size, self.SIZE)
+        self.assertLess(self.relay.to_runner - before, 2 * self.SIZE)
 
 
 if __name__ == "__main__":

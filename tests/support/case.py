@@ -11,6 +11,7 @@
 """
 
 import sys
+import threading
 import unittest
 
 from support import images
@@ -39,6 +40,29 @@ class EngineTest(unittest.TestCase):
         engine = Engine(self.config if config is None else config, **more)
         self.addCleanup(engine.close)
         return engine
+
+
+def in_background(work):
+    """Starts work() on a thread; returns a function that waits for its end, and gives its result or its error."""
+    outcome = []
+
+    def keep():
+        try:
+            outcome.append((work(), None))
+        except Exception as error:  # noqa: BLE001 - for who asks
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+
+    def result():
+        thread.join()
+        value, error = outcome[0]
+        if error:
+            raise error
+        return value
+
+    return result
 
 
 def main():
