@@ -305,6 +305,20 @@ TEST_F(Api, RemembersTheGenerationThatAClientClaimsButTakesDocumentsOfOthers) {
   EXPECT_EQ(data("{node(id:\"" + id + "\"){id}}")["node"]["id"], id);
 }
 
+TEST_F(Api, RefusesPathsThatNoFileCanHave) {
+  const std::string zero = "holds a zero byte";
+  for (const char* query : {R"({directory{withNewFile(path:"a\u0000b",contents:""){entries}}})",
+                            R"({directory{file(path:"a\u0000b"){id}}})", R"({container{file(path:"a\u0000b"){id}}})",
+                            R"({container{withWorkdir(path:"a\u0000b"){workdir}}})",
+                            R"({file(name:"a\u0000b",contents:""){id}})", R"({host{directory(path:"a\u0000b"){id}}})"})
+    EXPECT_NE(error(query).find(zero), std::string::npos) << query;
+  for (const char* name : {"", ".", "..", "a/b"})
+    EXPECT_NE(error(R"({file(name:")" + std::string(name) + R"(",contents:""){id}})").find("one path component"),
+              std::string::npos)
+        << name;
+  EXPECT_NE(error(R"({container{withMountedTemp(path:"/a/.."){id}}})").find("withRootfs"), std::string::npos);
+}
+
 TEST_F(Api, LooksUpAnOwnerInTheRootFilesystemForAFileInAMount) {
   const auto owned_write = [this](const std::string& path) {
     runner.ops.clear();
