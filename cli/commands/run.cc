@@ -1,6 +1,5 @@
 // dagger run CMD...: a command with a session around it.
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -19,6 +18,7 @@ struct Options {
   std::vector<std::string> command;
   double cleanup_seconds = 10;
   bool focus = false;
+  const Inherited* inherited = nullptr;
 };
 
 std::string find_command(const std::string& name) {
@@ -57,9 +57,8 @@ Task<int> run_command(SessionContext& context, void* argument) {
   request.argv[0] = find_command(options.command[0]);
   request.env = environment(context);
   for (const int fd : {0, 1, 2}) request.stdio[fd] = fd;
-  char cwd[4096];
-  if (::getcwd(cwd, sizeof cwd) == nullptr) throw_errno("find the current directory");
-  request.cwd = cwd;
+  request.cwd = ".";
+  request.inherited = options.inherited;
   auto child = context.spawner.spawn(request);
 
   OneShot<Unit> ended(context.loop);
@@ -110,6 +109,7 @@ void drop_run_mark(CLI::App& app, std::vector<std::string>& args) {
 void add_run(CLI::App& app, Globals& globals) {
   auto* command = app.add_subcommand("run", "Run a command with a session: dagger run node build.mjs");
   auto options = std::make_shared<Options>();
+  options->inherited = &globals.inherited;
   auto timeout = std::make_shared<std::string>("10s");
   command->add_option("--cleanup-timeout", *timeout, "How long the command may take to end after a signal");
   command->add_flag("--focus", options->focus, "Accepted for older scripts");
