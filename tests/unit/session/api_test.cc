@@ -371,6 +371,20 @@ TEST_F(Api, TellsRecentClientsByTheirLooks) {
   EXPECT_EQ(args_of("curl/7.88.1", false, "{version}"), with_entrypoint);
 }
 
+TEST_F(Api, TellsEarlyClientsByTheirLooks) {
+  runner.exported_tar = std::string(1024, '\0');
+  GraphqlRequest request;
+  request.query = R"({directory{export(path:"out")}})";
+  request.user_agent = "Go-http-client/1.1";
+  request.host = "dagger";
+  std::string answer;
+  run(execute(request, CancelToken(), answer));
+  EXPECT_EQ(json::parse(answer)["data"]["directory"]["export"], true) << answer;
+  request.host = "127.0.0.1:1234";
+  run(execute(std::move(request), CancelToken(), answer));
+  EXPECT_TRUE(json::parse(answer)["data"]["directory"]["export"].is_string()) << answer;
+}
+
 TEST_F(Api, ShowsAllOfTheSchemaToAClientWhoseGenerationIsAGuess) {
   const auto ask_as = [this](const char* text) {
     GraphqlRequest request;
