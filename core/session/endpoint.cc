@@ -47,7 +47,7 @@ Endpoint::Choice Endpoint::version_for(const GraphqlRequest& request) const {
   if (const auto version = graphql::Version::parse(services_.client.version)) return {version, false};
   const auto at = claimed_.find(request.user_agent);
   if (at != claimed_.end()) return {at->second, true};
-  return {generation_by_headers(request.user_agent, request.traced), true};
+  return {generation_by_headers(request.user_agent, request.host, request.traced), true};
 }
 
 Endpoint::Document Endpoint::prepare(const std::string& text, const Choice& choice) {

@@ -17,7 +17,7 @@ struct GraphqlRequest {
   std::string query, operation_name;
   graphql::Value variables;
   std::optional<graphql::Version> version;  // said with this request
-  std::string user_agent;
+  std::string user_agent, host;
   bool traced = false;  // it has a traceparent
 };
 

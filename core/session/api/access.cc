@@ -1,6 +1,7 @@
 #include "core/session/api/access.h"
 
 #include "core/base/fs.h"
+#include "core/session/host/paths.h"
 #include "core/store/manifest.h"
 
 namespace dagger::session {
@@ -50,6 +51,13 @@ File alone(Runner& runner, const File& file, const std::string& name, std::int32
 void check_name_length(std::string_view path) {
   if (base_name(path).size() > max_name_length)
     throw Error(Code::invalid_argument, "File name length exceeds the maximum supported 255 characters");
+}
+
+void check_file_name(const std::string& name) {
+  check_path(name);
+  check_name_length(name);
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
+    throw Error(Code::invalid_argument, "file name \"" + name + "\" must be one path component");
 }
 
 Value exported(const ResolveCall& call, const std::string& path) {

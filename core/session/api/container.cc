@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/fs.h"
+#include "core/session/host/paths.h"
 
 namespace dagger::session {
 namespace {
@@ -78,6 +79,7 @@ dag::Ref tree_of(Runner& runner, const Directory& directory) {
 }
 
 std::string absolute_in(const Container& container, std::string_view path) {
+  check_path(path);
   return join_path(container.config.workdir.empty() ? "/" : container.config.workdir, path);
 }
 

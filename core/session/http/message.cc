@@ -240,6 +240,7 @@ GraphqlRequest graphql_request(const HttpRequest& request) {
   result.variables = std::move(parameters.variables);
   result.version = graphql::Version::parse(request.header("x-dagger-client-version"));
   result.user_agent = request.header("user-agent");
+  result.host = request.header("host");
   result.traced = !request.header("traceparent").empty();
   return result;
 }

@@ -305,6 +305,20 @@ TEST_F(Api, RemembersTheGenerationThatAClientClaimsButTakesDocumentsOfOthers) {
   EXPECT_EQ(data("{node(id:\"" + id + "\"){id}}")["node"]["id"], id);
 }
 
+TEST_F(Api, RefusesPathsThatNoFileCanHave) {
+  const std::string zero = "holds a zero byte";
+  for (const char* query : {R"({directory{withNewFile(path:"a\u0000b",contents:""){entries}}})",
+                            R"({directory{file(path:"a\u0000b"){id}}})", R"({container{file(path:"a\u0000b"){id}}})",
+                            R"({container{withWorkdir(path:"a\u0000b"){workdir}}})",
+                            R"({file(name:"a\u0000b",contents:""){id}})", R"({host{directory(path:"a\u0000b"){id}}})"})
+    EXPECT_NE(error(query).find(zero), std::string::npos) << query;
+  for (const char* name : {"", ".", "..", "a/b"})
+    EXPECT_NE(error(R"({file(name:")" + std::string(name) + R"(",contents:""){id}})").find("one path component"),
+              std::string::npos)
+        << name;
+  EXPECT_NE(error(R"({container{withMountedTemp(path:"/a/.."){id}}})").find("withRootfs"), std::string::npos);
+}
+
 TEST_F(Api, LooksUpAnOwnerInTheRootFilesystemForAFileInAMount) {
   const auto owned_write = [this](const std::string& path) {
     runner.ops.clear();
@@ -355,6 +369,20 @@ TEST_F(Api, TellsRecentClientsByTheirLooks) {
   EXPECT_EQ(args_of("Go-http-client/1.1", false, "{version}"), with_entrypoint);
   EXPECT_EQ(args_of("python-httpx/0.28.1", false, other), with_entrypoint);
   EXPECT_EQ(args_of("curl/7.88.1", false, "{version}"), with_entrypoint);
+}
+
+TEST_F(Api, TellsEarlyClientsByTheirLooks) {
+  runner.exported_tar = std::string(1024, '\0');
+  GraphqlRequest request;
+  request.query = R"({directory{export(path:"out")}})";
+  request.user_agent = "Go-http-client/1.1";
+  request.host = "dagger";
+  std::string answer;
+  run(execute(request, CancelToken(), answer));
+  EXPECT_EQ(json::parse(answer)["data"]["directory"]["export"], true) << answer;
+  request.host = "127.0.0.1:1234";
+  run(execute(std::move(request), CancelToken(), answer));
+  EXPECT_TRUE(json::parse(answer)["data"]["directory"]["export"].is_string()) << answer;
 }
 
 TEST_F(Api, ShowsAllOfTheSchemaToAClientWhoseGenerationIsAGuess) {
