@@ -16,9 +16,13 @@
 namespace dagger::runner {
 namespace {
 
-constexpr std::size_t ops_at_once = 64;             // keys are hashed on the control thread: in small bites
-constexpr std::size_t max_pending_events = 10'000;  // beyond it, output is left out of the stream (the log has it)
-constexpr std::size_t max_output = 48 << 20;        // of an exec, in one reply
+constexpr std::size_t ops_at_once = 64;              // keys are hashed on the control thread: in small bites
+constexpr std::size_t max_ops = 1'000'000;           // of one session
+constexpr std::size_t max_pending_output = 4 << 20;  // beyond it, output is left out of the stream (the log has it)
+constexpr std::size_t max_backlog = 4 << 20;         // events wait until the link has sent most of what it holds
+constexpr std::chrono::milliseconds backlog_pause{20};
+constexpr unsigned transfer_threads = 4;
+constexpr std::size_t max_output = 48 << 20;  // of an exec, in one reply
 
 link::PinReply to_reply(const plugin::PinResult& r) {
   return {r.pin.digest, r.pin.identity, static_cast<std::uint32_t>(r.shape), r.metadata_json, r.file_name};
@@ -81,10 +85,11 @@ void Service::route(const char* method, Task<Reply> (Service::*handler)(Request,
 }
 
 Task<void> Service::streamed(std::shared_ptr<Service> self,
-                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>),
-                             std::string request, std::shared_ptr<link::Stream> stream) {
+                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
+                                                            CancelToken),
+                             std::string request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
   try {
-    co_await (self.get()->*handler)(cbor::unpack<link::PathRequest>(request), stream);
+    co_await (self.get()->*handler)(cbor::unpack<link::PathRequest>(request), stream, std::move(cancel));
   } catch (const solver::ExecFailed& e) {
     stream->reset(e.error());
   } catch (const Error& e) {
@@ -95,12 +100,18 @@ Task<void> Service::streamed(std::shared_ptr<Service> self,
 }
 
 void Service::route_stream(const char* method,
-                           Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>)) {
-  peer_->serve_stream(method,
-                      [weak = weak_from_this(), handler](std::string request, std::shared_ptr<link::Stream> stream) {
-                        if (auto self = weak.lock())
-                          self->solver_.spawn(streamed(self, handler, std::move(request), std::move(stream)));
-                      });
+                           Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
+                                                          CancelToken)) {
+  peer_->serve_stream(method, [weak = weak_from_this(), handler](
+                                  std::string request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
+    if (auto self = weak.lock())
+      self->solver_.spawn(streamed(self, handler, std::move(request), std::move(stream), std::move(cancel)));
+  });
+}
+
+Pool& Service::transfers() {
+  if (!transfers_) transfers_ = std::make_unique<Pool>("transfer", transfer_threads);
+  return *transfers_;
 }
 
 void Service::serve() {
@@ -128,6 +139,8 @@ Task<link::Info> Service::info(link::Empty, CancelToken) {
 }
 
 Task<void> Service::add_ops(std::vector<dag::Op> ops) {
+  if (graph_->size() + ops.size() > max_ops)
+    throw Error(Code::no_space, "the session has more than " + std::to_string(max_ops) + " steps; start another one");
   for (std::size_t at = 0; at < ops.size(); at += ops_at_once) {
     if (at != 0) {
       const OneShot<Unit> next(loop_);
@@ -202,19 +215,19 @@ Task<link::ExecOutputReply> Service::exec_output(link::ExecOutputRequest request
 // ---- trees ----
 
 template <class F>
-Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(link::Target target, CancelToken cancel,
-                                                                           F f) {
+Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(Pool& pool, link::Target target,
+                                                                           CancelToken cancel, F f) {
   const auto stack = co_await solver_.stack(*this, {target.op, target.output}, cancel);
   const auto lease = solver_.store().lease(stack);
   solver::Call call(loop_, nullptr, cancel);
-  co_return co_await on_pool(loop_, solver_.io(), [&] {
+  co_return co_await on_pool(loop_, pool, [&] {
     const auto view = solver_.store().view(stack, call);
     return f(view->root_fd(), call);
   });
 }
 
 Task<link::Entries> Service::entries(link::PathRequest request, CancelToken cancel) {
-  return in_tree(request.target, std::move(cancel), [path = request.path](int root, plugin::CallContext&) {
+  return in_tree(io(), request.target, std::move(cancel), [path = request.path](int root, plugin::CallContext&) {
     link::Entries reply;
     for (auto& e : store::tree::list(root, path))
       reply.entries.push_back({e.name, e.type == store::EntryType::directory});
@@ -223,7 +236,7 @@ Task<link::Entries> Service::entries(link::PathRequest request, CancelToken canc
 }
 
 Task<link::Entries> Service::glob(link::PathRequest request, CancelToken cancel) {
-  return in_tree(request.target, std::move(cancel), [r = request](int root, plugin::CallContext& ctx) {
+  return in_tree(io(), request.target, std::move(cancel), [r = request](int root, plugin::CallContext& ctx) {
     link::Entries reply;
     for (auto& e : store::tree::glob(root, r.path, r.pattern, ctx))
       reply.entries.push_back({e.name, e.type == store::EntryType::directory});
@@ -232,7 +245,7 @@ Task<link::Entries> Service::glob(link::PathRequest request, CancelToken cancel)
 }
 
 Task<link::Stat> Service::stat(link::PathRequest request, CancelToken cancel) {
-  return in_tree(request.target, std::move(cancel), [r = request](int root, plugin::CallContext&) {
+  return in_tree(io(), request.target, std::move(cancel), [r = request](int root, plugin::CallContext&) {
     link::Stat reply;
     if (const auto s = store::tree::stat(root, r.path, r.follow)) {
       reply = {true, static_cast<std::uint32_t>(s->type), s->mode, s->size, s->mtime_ns};
@@ -251,8 +264,8 @@ Task<link::Name> Service::tree_digest(link::PathRequest request, CancelToken can
   co_return {digest->str()};
 }
 
-Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream) {
-  co_await in_tree(request.target, {}, [&](int root, plugin::CallContext&) {
+Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
+  co_await in_tree(transfers(), request.target, std::move(cancel), [&](int root, plugin::CallContext&) {
     const auto file = store::tree::open_file(root, request.path);
     if (::lseek(file.get(), static_cast<off_t>(request.offset), SEEK_SET) < 0) throw_errno("seek in " + request.path);
     std::uint64_t left = request.limit != 0 ? request.limit : UINT64_MAX;
@@ -269,8 +282,8 @@ Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::S
   });
 }
 
-Task<void> Service::export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream) {
-  co_await in_tree(request.target, {}, [&](int root, plugin::CallContext& ctx) {
+Task<void> Service::export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
+  co_await in_tree(transfers(), request.target, std::move(cancel), [&](int root, plugin::CallContext& ctx) {
     const auto tar = store::tree::tar_tree(root, request.path, ctx);
     std::string buffer(1 << 16, '\0');
     while (const auto n = tar->read(buffer.data(), buffer.size())) stream->write({buffer.data(), n});
@@ -354,7 +367,7 @@ Task<link::Empty> Service::sync_local(link::SyncRequest request, CancelToken can
   if (solver_.store().find(vertex.key)) co_return {};
   LinkTreeSource source(loop_, *peer_, solver_, request.tree, cancel);
   solver::Call call(loop_, nullptr, cancel);
-  const auto layer = co_await on_pool(loop_, solver_.io(), [&] {
+  const auto layer = co_await on_pool(loop_, transfers(), [&] {
     return store::make_local_tree(solver_.store(), request.tree, request.hint, source, call);
   });
   store::Record record;
@@ -369,13 +382,17 @@ Task<link::Empty> Service::sync_local(link::SyncRequest request, CancelToken can
 // ---- recipes ----
 
 Task<link::Empty> Service::put_recipe(link::Recipe recipe, CancelToken) {
-  std::vector<const dag::Vertex*> fresh;
+  std::vector<const dag::Vertex*> open, fresh;
   for (const auto& top : recipe.ops) {
-    if (graph_->find(top) == nullptr)
-      throw Error(Code::not_found, "a recipe names an op that was not put: " + top.str());
-    if (kept_ops_.contains(top)) continue;
-    for (const auto* v : graph_->closure(top))
-      if (kept_ops_.insert(v->digest).second) fresh.push_back(v);
+    open.push_back(graph_->find(top));
+    if (open.back() == nullptr) throw Error(Code::not_found, "a recipe names an op that was not put: " + top.str());
+  }
+  while (!open.empty()) {  // what was kept before needs no look, nor what it is made of
+    const auto* v = open.back();
+    open.pop_back();
+    if (!kept_ops_.insert(v->digest).second) continue;
+    fresh.push_back(v);
+    open.insert(open.end(), v->inputs.begin(), v->inputs.end());
   }
   const auto keep = graph_;  // the vertices live in it
   co_await on_pool(loop_, solver_.io(), [&] {
@@ -442,18 +459,27 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 }
 
 void Service::event(const link::Event& event) {
-  if (closed_ || (pending_.events.size() >= max_pending_events && event.kind == link::EventKind::log)) return;
+  if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log)) return;
+  pending_output_ += event.text.size();
   pending_.events.push_back(event);
   pending_.events.back().time_us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
   if (std::exchange(flushing_, true)) return;
   loop_.post([weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->flushing_ = false;
-    self->peer_->notify(link::method::events, cbor::pack(std::exchange(self->pending_, {})));
+    if (const auto self = weak.lock()) self->flush_events();
   });
+}
+
+void Service::flush_events() {
+  if (closed_) return;
+  if (peer_->backlog() > max_backlog) {  // a client that reads slowly
+    later_ = loop_.after(backlog_pause, [this] { flush_events(); });
+    return;
+  }
+  flushing_ = false;
+  pending_output_ = 0;
+  peer_->notify(link::method::events, cbor::pack(std::exchange(pending_, {})));
 }
 
 }  // namespace dagger::runner

@@ -48,10 +48,11 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   static Task<std::string> typed(std::shared_ptr<Service> self, Task<Reply> (Service::*handler)(Request, CancelToken),
                                  std::string request, CancelToken cancel);
   void route_stream(const char* method,
-                    Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>));
+                    Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>, CancelToken));
   static Task<void> streamed(std::shared_ptr<Service> self,
-                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>),
-                             std::string request, std::shared_ptr<link::Stream> stream);
+                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
+                                                            CancelToken),
+                             std::string request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<link::Info> info(link::Empty, CancelToken);
   Task<link::Empty> put_ops(link::PutOps request, CancelToken);
@@ -65,13 +66,18 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   Task<link::Empty> sync_local(link::SyncRequest request, CancelToken cancel);
   Task<link::Empty> put_recipe(link::Recipe recipe, CancelToken);
   Task<link::Recipe> get_recipe(link::RecipeId id, CancelToken);
-  Task<void> read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream);
-  Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream);
+  Task<void> read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
+  Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<void> add_ops(std::vector<dag::Op> ops);
-  // Runs f(root fd) on a pool thread over a read-only view of a target.
+  // Runs f(root fd) on a thread of the pool over a read-only view of a target.
   template <class F>
-  Task<std::invoke_result_t<F&, int, plugin::CallContext&>> in_tree(link::Target target, CancelToken cancel, F f);
+  Task<std::invoke_result_t<F&, int, plugin::CallContext&>> in_tree(Pool& pool, link::Target target, CancelToken cancel,
+                                                                    F f);
+  Pool& io() { return solver_.io(); }
+  // Threads that may wait for this session's client, so that a slow one keeps up nobody else.
+  Pool& transfers();
+  void flush_events();
 
   Loop& loop_;
   solver::Solver& solver_;
@@ -82,7 +88,10 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   std::unordered_set<Digest> mentioned_, kept_ops_;
   std::optional<OneShot<Unit>> last_put_;  // over when the last put_ops so far is
   link::Events pending_;
+  std::size_t pending_output_ = 0;  // bytes of it
   bool flushing_ = false, closed_ = false;
+  Loop::Handle later_;
+  std::unique_ptr<Pool> transfers_;  // made when first needed
 };
 
 }  // namespace dagger::runner

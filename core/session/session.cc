@@ -72,7 +72,7 @@ class Session::State {
     peer_->serve(link::method::local_nodes,
                  [this](std::string request, CancelToken) { return local_nodes(std::move(request)); });
     peer_->serve_stream(link::method::local_contents,
-                        [this](std::string request, std::shared_ptr<link::Stream> stream) {
+                        [this](std::string request, std::shared_ptr<link::Stream> stream, CancelToken) {
                           try {
                             services_.host.serve_contents(cbor::unpack<link::LocalRequest>(request), stream);
                           } catch (const Error& error) {
