@@ -14,16 +14,18 @@
 namespace dagger::session {
 
 struct Services {
-  Services(Loop& l, Pool& pool, unsigned walk_threads, link::Peer& peer, const plugin::Registry& plugins, Client c)
+  Services(Loop& l, Pool& p, unsigned walk_threads, link::Peer& peer, const plugin::Registry& plugins, Client c)
       : loop(l),
+        pool(p),
         client(std::move(c)),
-        runner(l, pool, peer),
+        runner(l, p, peer),
         ids(runner),
         pins(l, runner),
-        host(l, pool, walk_threads, runner, client),
-        secrets(l, pool, plugins, client) {}
+        host(l, p, walk_threads, runner, client),
+        secrets(l, p, plugins, client) {}
 
   Loop& loop;
+  Pool& pool;  // for what blocks, or takes long
   const Client client;
   link::Info engine;  // set before the first request
   Runner runner;
