@@ -54,6 +54,7 @@ class Host {
   plugin::Registry plugins_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<solver::Solver> solver_;
+  Pool transfers_{"transfer", 16};
   link::Transport transport_;
   std::vector<std::unique_ptr<link::Transport::Listener>> listeners_;
   std::map<std::uint64_t, std::shared_ptr<Service>> services_;  // whose links are open

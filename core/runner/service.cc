@@ -18,7 +18,10 @@ namespace {
 
 constexpr std::size_t ops_at_once = 64;             // keys are hashed on the control thread: in small bites
 constexpr std::size_t max_pending_events = 10'000;  // beyond it, output is left out of the stream (the log has it)
+constexpr std::size_t max_pending_text = 4 << 20;   // the same, for the text of output
 constexpr std::size_t max_output = 48 << 20;        // of an exec, in one reply
+constexpr std::size_t max_put_bytes = 512 << 20;    // all ops of one session, as encoded
+constexpr unsigned transfers_at_once = 4;           // of one session
 
 link::PinReply to_reply(const plugin::PinResult& r) {
   return {r.pin.digest, r.pin.identity, static_cast<std::uint32_t>(r.shape), r.metadata_json, r.file_name};
@@ -26,9 +29,9 @@ link::PinReply to_reply(const plugin::PinResult& r) {
 
 }  // namespace
 
-std::shared_ptr<Service> Service::start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
+std::shared_ptr<Service> Service::start(std::unique_ptr<link::Peer> peer, solver::Solver& solver, Pool& transfers,
                                         const ServiceInfo& info, std::string name, Function<void()> closed) {
-  const std::shared_ptr<Service> service(new Service(std::move(peer), solver, info, std::move(name)));
+  const std::shared_ptr<Service> service(new Service(std::move(peer), solver, transfers, info, std::move(name)));
   service->serve();
   const OneShot<Unit> gone(solver.loop());
   service->peer_->on_closed([gone](const std::string&) { gone.set({}); });
@@ -45,9 +48,12 @@ Task<void> Service::live(std::shared_ptr<Service> self, OneShot<Unit> gone, Func
   closed();
 }
 
-Service::Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info, std::string name)
+Service::Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, Pool& transfers, const ServiceInfo& info,
+                 std::string name)
     : loop_(solver.loop()),
       solver_(solver),
+      transfers_(transfers),
+      transfer_slots_(loop_, transfers_at_once),
       info_(info),
       peer_(std::move(peer)),
       name_(std::move(name)),
@@ -147,6 +153,10 @@ Task<link::Empty> Service::put_ops(link::PutOps request, CancelToken) {
     OneShot<Unit> over;
     ~Turn() { over.set({}); }
   };
+  for (const auto& op : request.ops) put_bytes_ += op.size();
+  if (put_bytes_ > max_put_bytes)
+    throw Error(Code::no_space, "this session has described more than " + std::to_string(max_put_bytes >> 20) +
+                                    " MiB of pipelines: start a new one");
   const Turn turn{OneShot<Unit>(loop_)};
   const auto before = std::exchange(last_put_, turn.over);
   auto ops = co_await on_pool(loop_, solver_.io(), [&] {
@@ -202,28 +212,31 @@ Task<link::ExecOutputReply> Service::exec_output(link::ExecOutputRequest request
 // ---- trees ----
 
 template <class F>
-Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(link::Target target, CancelToken cancel,
-                                                                           F f) {
+Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(Pool& pool, link::Target target,
+                                                                           CancelToken cancel, F f) {
   const auto stack = co_await solver_.stack(*this, {target.op, target.output}, cancel);
   const auto lease = solver_.store().lease(stack);
   solver::Call call(loop_, nullptr, cancel);
-  co_return co_await on_pool(loop_, solver_.io(), [&] {
+  std::optional<solver::Slots::Slot> slot;
+  if (&pool == &transfers_) slot.emplace(co_await transfer_slots_.acquire(name_, cancel));
+  co_return co_await on_pool(loop_, pool, [&] {
     const auto view = solver_.store().view(stack, call);
     return f(view->root_fd(), call);
   });
 }
 
 Task<link::Entries> Service::entries(link::PathRequest request, CancelToken cancel) {
-  return in_tree(request.target, std::move(cancel), [path = request.path](int root, plugin::CallContext&) {
-    link::Entries reply;
-    for (auto& e : store::tree::list(root, path))
-      reply.entries.push_back({e.name, e.type == store::EntryType::directory});
-    return reply;
-  });
+  return in_tree(solver_.io(), request.target, std::move(cancel),
+                 [path = request.path](int root, plugin::CallContext&) {
+                   link::Entries reply;
+                   for (auto& e : store::tree::list(root, path))
+                     reply.entries.push_back({e.name, e.type == store::EntryType::directory});
+                   return reply;
+                 });
 }
 
 Task<link::Entries> Service::glob(link::PathRequest request, CancelToken cancel) {
-  return in_tree(request.target, std::move(cancel), [r = request](int root, plugin::CallContext& ctx) {
+  return in_tree(solver_.io(), request.target, std::move(cancel), [r = request](int root, plugin::CallContext& ctx) {
     link::Entries reply;
     for (auto& e : store::tree::glob(root, r.path, r.pattern, ctx))
       reply.entries.push_back({e.name, e.type == store::EntryType::directory});
@@ -232,7 +245,7 @@ Task<link::Entries> Service::glob(link::PathRequest request, CancelToken cancel)
 }
 
 Task<link::Stat> Service::stat(link::PathRequest request, CancelToken cancel) {
-  return in_tree(request.target, std::move(cancel), [r = request](int root, plugin::CallContext&) {
+  return in_tree(solver_.io(), request.target, std::move(cancel), [r = request](int root, plugin::CallContext&) {
     link::Stat reply;
     if (const auto s = store::tree::stat(root, r.path, r.follow)) {
       reply = {true, static_cast<std::uint32_t>(s->type), s->mode, s->size, s->mtime_ns};
@@ -252,7 +265,7 @@ Task<link::Name> Service::tree_digest(link::PathRequest request, CancelToken can
 }
 
 Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream) {
-  co_await in_tree(request.target, {}, [&](int root, plugin::CallContext&) {
+  co_await in_tree(transfers_, request.target, {}, [&](int root, plugin::CallContext&) {
     const auto file = store::tree::open_file(root, request.path);
     if (::lseek(file.get(), static_cast<off_t>(request.offset), SEEK_SET) < 0) throw_errno("seek in " + request.path);
     std::uint64_t left = request.limit != 0 ? request.limit : UINT64_MAX;
@@ -270,10 +283,17 @@ Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::S
 }
 
 Task<void> Service::export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream) {
-  co_await in_tree(request.target, {}, [&](int root, plugin::CallContext& ctx) {
+  co_await in_tree(transfers_, request.target, {}, [&](int root, plugin::CallContext& ctx) {
     const auto tar = store::tree::tar_tree(root, request.path, ctx);
-    std::string buffer(1 << 16, '\0');
-    while (const auto n = tar->read(buffer.data(), buffer.size())) stream->write({buffer.data(), n});
+    std::string buffer(128 << 10, '\0');
+    for (std::size_t held = 0;;) {  // a tar comes in small pieces: headers, small files
+      const auto n = tar->read(buffer.data() + held, buffer.size() - held);
+      held += n;
+      if (n != 0 && held < buffer.size()) continue;
+      stream->write({buffer.data(), held});
+      held = 0;
+      if (n == 0) break;
+    }
     stream->finish();
     return 0;
   });
@@ -286,32 +306,20 @@ namespace {
 // Fetches from the session what the runner lacks of a tree. Pool threads.
 class LinkTreeSource final : public store::TreeSource {
  public:
-  LinkTreeSource(Loop& loop, link::Peer& peer, solver::Solver& solver, Digest tree, CancelToken cancel)
-      : loop_(loop), peer_(peer), solver_(solver), tree_(tree), cancel_(std::move(cancel)) {}
+  LinkTreeSource(Loop& loop, link::Peer& peer, Digest tree, CancelToken cancel)
+      : loop_(loop), peer_(peer), tree_(tree), cancel_(std::move(cancel)) {}
 
-  std::vector<std::string> nodes(const std::vector<Digest>& digests) override {
-    std::promise<std::string> reply;
-    auto future = reply.get_future();
-    loop_.post([&] { solver_.spawn(ask(cbor::pack(link::LocalRequest{tree_, digests}), reply)); });
-    return cbor::unpack<link::Blobs>(future.get()).blobs;
+  std::unique_ptr<plugin::ByteStream> nodes(const std::vector<Digest>& digests) override {
+    return open(link::method::local_nodes, digests);
   }
   std::unique_ptr<plugin::ByteStream> contents(const std::vector<Digest>& digests) override {
-    std::promise<std::shared_ptr<link::Stream>> opened;
-    auto future = opened.get_future();
-    loop_.post([&] {
-      try {
-        opened.set_value(peer_.open(link::method::local_contents, cbor::pack(link::LocalRequest{tree_, digests})));
-      } catch (...) {
-        opened.set_exception(std::current_exception());
-      }
-    });
-    return std::make_unique<Contents>(future.get(), cancel_);
+    return open(link::method::local_contents, digests);
   }
 
  private:
-  class Contents final : public plugin::ByteStream {
+  class Bytes final : public plugin::ByteStream {
    public:
-    Contents(std::shared_ptr<link::Stream> stream, const CancelToken& cancel)
+    Bytes(std::shared_ptr<link::Stream> stream, const CancelToken& cancel)
         : stream_(std::move(stream)), on_cancel_(cancel.on_cancel([s = stream_] { s->cancel(); })) {}
     std::size_t read(void* buffer, std::size_t size) override {
       if (at_ == chunk_.size()) {
@@ -331,16 +339,22 @@ class LinkTreeSource final : public store::TreeSource {
     std::size_t at_ = 0;
   };
 
-  Task<void> ask(std::string request, std::promise<std::string>& reply) {
-    try {
-      reply.set_value(co_await peer_.call(link::method::local_nodes, std::move(request), cancel_));
-    } catch (...) {
-      reply.set_exception(std::current_exception());
-    }
+  std::unique_ptr<plugin::ByteStream> open(const char* method, const std::vector<Digest>& digests) {
+    const auto request = cbor::pack(link::LocalRequest{tree_, digests});
+    std::promise<std::shared_ptr<link::Stream>> opened;
+    auto future = opened.get_future();
+    loop_.post([&] {
+      try {
+        opened.set_value(peer_.open(method, request));
+      } catch (...) {
+        opened.set_exception(std::current_exception());
+      }
+    });
+    return std::make_unique<Bytes>(future.get(), cancel_);
   }
+
   Loop& loop_;
   link::Peer& peer_;
-  solver::Solver& solver_;
   Digest tree_;
   CancelToken cancel_;
 };
@@ -352,9 +366,10 @@ Task<link::Empty> Service::sync_local(link::SyncRequest request, CancelToken can
   co_await add_ops({op});
   const dag::Vertex& vertex = *graph_->find(dag::digest(op));
   if (solver_.store().find(vertex.key)) co_return {};
-  LinkTreeSource source(loop_, *peer_, solver_, request.tree, cancel);
+  LinkTreeSource source(loop_, *peer_, request.tree, cancel);
   solver::Call call(loop_, nullptr, cancel);
-  const auto layer = co_await on_pool(loop_, solver_.io(), [&] {
+  const auto slot = co_await transfer_slots_.acquire(name_, cancel);
+  const auto layer = co_await on_pool(loop_, transfers_, [&] {
     return store::make_local_tree(solver_.store(), request.tree, request.hint, source, call);
   });
   store::Record record;
@@ -442,7 +457,11 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 }
 
 void Service::event(const link::Event& event) {
-  if (closed_ || (pending_.events.size() >= max_pending_events && event.kind == link::EventKind::log)) return;
+  if (closed_) return;
+  if (event.kind == link::EventKind::log &&
+      (pending_.events.size() >= max_pending_events || pending_text_ >= max_pending_text))
+    return;
+  pending_text_ += event.text.size();
   pending_.events.push_back(event);
   pending_.events.back().time_us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -452,6 +471,7 @@ void Service::event(const link::Event& event) {
     const auto self = weak.lock();
     if (!self) return;
     self->flushing_ = false;
+    self->pending_text_ = 0;
     self->peer_->notify(link::method::events, cbor::pack(std::exchange(self->pending_, {})));
   });
 }

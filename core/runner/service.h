@@ -8,13 +8,16 @@
 #include <unordered_set>
 #include <vector>
 
+#include "core/base/pool.h"
 #include "core/link/messages/messages.h"
 #include "core/link/peer.h"
 #include "core/solver/client.h"
+#include "core/solver/slots.h"
 #include "core/solver/solver.h"
 
 namespace dagger::runner {
 
+// What all services of a runner share.
 struct ServiceInfo {
   std::string version, engine_name, platform;
 };
@@ -22,7 +25,8 @@ struct ServiceInfo {
 class Service final : public solver::Client, public std::enable_shared_from_this<Service> {
  public:
   // closed: called once when the link has gone.
-  static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
+  // transfers: threads for what goes at the pace of the session's machine and network.
+  static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver, Pool& transfers,
                                         const ServiceInfo& info, std::string name, Function<void()> closed);
   void close();
 
@@ -38,7 +42,8 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   bool first_mention(const Digest& op) override { return mentioned_.insert(op).second; }
 
  private:
-  Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info, std::string name);
+  Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, Pool& transfers, const ServiceInfo& info,
+          std::string name);
   void serve();
   // From the start to the end of the link.
   static Task<void> live(std::shared_ptr<Service> self, OneShot<Unit> gone, Function<void()> closed);
@@ -69,19 +74,24 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream);
 
   Task<void> add_ops(std::vector<dag::Op> ops);
-  // Runs f(root fd) on a pool thread over a read-only view of a target.
+  // Runs f(root fd) on a thread of the pool over a read-only view of a target.
   template <class F>
-  Task<std::invoke_result_t<F&, int, plugin::CallContext&>> in_tree(link::Target target, CancelToken cancel, F f);
+  Task<std::invoke_result_t<F&, int, plugin::CallContext&>> in_tree(Pool& pool, link::Target target, CancelToken cancel,
+                                                                    F f);
 
   Loop& loop_;
   solver::Solver& solver_;
+  Pool& transfers_;
+  solver::Slots transfer_slots_;  // one session cannot have all threads of the pool
   const ServiceInfo& info_;
   std::unique_ptr<link::Peer> peer_;
   std::string name_, scope_, inside_exec_;
   std::shared_ptr<dag::Graph> graph_;
   std::unordered_set<Digest> mentioned_, kept_ops_;
   std::optional<OneShot<Unit>> last_put_;  // over when the last put_ops so far is
+  std::size_t put_bytes_ = 0;              // of all ops
   link::Events pending_;
+  std::size_t pending_text_ = 0;
   bool flushing_ = false, closed_ = false;
 };
 
