@@ -26,11 +26,12 @@ std::string own_path() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  dagger::cli::Globals globals;
+  globals.inherited = dagger::Inherited::take();
   // A closed stdout or stderr is an error of write(2), never the end of the program: SDKs close their ends early.
   ::signal(SIGPIPE, SIG_IGN);
   ::umask(022);
   dagger::plugin::install_crash_reporter();
-  dagger::cli::Globals globals;
   globals.version = DAGGER_VERSION;
 
   CLI::App app{"Runs pipelines of containers that a client tool describes.", "dagger"};

@@ -4,7 +4,7 @@ set(_DAGGER_PLUGIN_DIR ${CMAKE_CURRENT_LIST_DIR})
 
 function(dagger_plugin_properties name)
   set_target_properties(${name} PROPERTIES
-    PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+    PREFIX "" SKIP_BUILD_RPATH ON INSTALL_RPATH "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     LINK_DEPENDS ${_DAGGER_PLUGIN_DIR}/plugin.map)
   target_link_options(${name} PRIVATE
     LINKER:-z,now LINKER:-z,relro LINKER:-z,nodelete

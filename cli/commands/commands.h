@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/process.h"
+
 namespace CLI {
 class App;
 }
@@ -20,6 +22,7 @@ struct Globals {
   std::string workdir, config_file, progress = "auto";
   bool debug = false, silent = false;
   int exit_code = 0;
+  Inherited inherited;  // what a command that is run gets too
 };
 
 // The flags that stand before a command, or among its own. A command that takes unknown flags has to say them itself.

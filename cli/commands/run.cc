@@ -1,6 +1,5 @@
 // dagger run CMD...: a command with a session around it.
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -8,6 +7,7 @@
 
 #include "cli/commands/with_session.h"
 #include "core/base/fs.h"
+#include "core/session/session.h"
 
 namespace dagger::cli {
 namespace {
@@ -18,6 +18,7 @@ struct Options {
   std::vector<std::string> command;
   double cleanup_seconds = 10;
   bool focus = false;
+  const Inherited* inherited = nullptr;
 };
 
 std::string find_command(const std::string& name) {
@@ -27,10 +28,23 @@ std::string find_command(const std::string& name) {
   return found;
 }
 
+// Names a trace that begins here. SDKs since 0.11 hand it on with each request, which tells them from older ones.
+std::string new_trace() {
+  auto ids = session::random_token() + session::random_token();
+  std::erase(ids, '-');
+  return "00-" + ids.substr(0, 32) + "-" + ids.substr(32, 16) + "-01";
+}
+
 std::vector<std::string> environment(const SessionContext& context) {
   std::vector<std::string> env;
-  for (const auto& [name, value] : process_environment())
-    if (name != "DAGGER_SESSION_PORT" && name != "DAGGER_SESSION_TOKEN") env.push_back(name + "=" + value);
+  bool traced = false;
+  for (const auto& [name, value] : process_environment()) {
+    const bool trace = name == "TRACEPARENT";
+    if (name == "DAGGER_SESSION_PORT" || name == "DAGGER_SESSION_TOKEN" || (trace && value.empty())) continue;
+    traced = traced || trace;
+    env.push_back(name + "=" + value);
+  }
+  if (!traced) env.push_back("TRACEPARENT=" + new_trace());
   env.push_back("DAGGER_SESSION_PORT=" + std::to_string(context.port));
   env.push_back("DAGGER_SESSION_TOKEN=" + context.token);
   return env;
@@ -43,9 +57,8 @@ Task<int> run_command(SessionContext& context, void* argument) {
   request.argv[0] = find_command(options.command[0]);
   request.env = environment(context);
   for (const int fd : {0, 1, 2}) request.stdio[fd] = fd;
-  char cwd[4096];
-  if (::getcwd(cwd, sizeof cwd) == nullptr) throw_errno("find the current directory");
-  request.cwd = cwd;
+  request.cwd = ".";
+  request.inherited = options.inherited;
   auto child = context.spawner.spawn(request);
 
   OneShot<Unit> ended(context.loop);
@@ -96,6 +109,7 @@ void drop_run_mark(CLI::App& app, std::vector<std::string>& args) {
 void add_run(CLI::App& app, Globals& globals) {
   auto* command = app.add_subcommand("run", "Run a command with a session: dagger run node build.mjs");
   auto options = std::make_shared<Options>();
+  options->inherited = &globals.inherited;
   auto timeout = std::make_shared<std::string>("10s");
   command->add_option("--cleanup-timeout", *timeout, "How long the command may take to end after a signal");
   command->add_flag("--focus", options->focus, "Accepted for older scripts");

@@ -25,11 +25,12 @@ namespace {
 constexpr const char* version_label = "dagger.io/sdk.version";
 constexpr std::size_t max_unshown = 16 << 20;  // bytes of events
 
-// Blocked before any thread starts, so that only the fd gets them.
-UniqueFd take_signals() {
+// Blocked before any thread starts, so that only the fd gets them. nohup's wish is kept.
+UniqueFd take_signals(const Inherited& inherited) {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set, number);
+  for (const int number : {SIGINT, SIGTERM}) ::sigaddset(&set, number);
+  if (::sigismember(&inherited.ignored, SIGHUP) == 0) ::sigaddset(&set, SIGHUP);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) throw_errno("signalfd");
@@ -80,7 +81,7 @@ class Run {
   Run(const Globals& globals, SessionSetup setup, int interrupted, Task<int> (*body)(SessionContext&, void*),
       void* argument)
       : globals_(globals),
-        signals_(take_signals()),
+        signals_(take_signals(globals.inherited)),
         client_(make_client(globals, std::move(setup))),
         exit_code_(interrupted),
         body_(body),

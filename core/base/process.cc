@@ -1,7 +1,9 @@
 #include "core/base/process.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <future>
 
 #include "core/base/fs.h"
@@ -35,7 +38,8 @@ struct Prepared {
   std::vector<int> fds;  // by number in the child: 0, 1, 2, 3, ...
   const char* cwd;
   bool die_with_parent, new_session;
-  pid_t parent;
+  int self;  // pidfd of this process
+  const Inherited* inherited;
   int* error;  // in memory that child and parent share: errno of what failed
 };
 
@@ -48,11 +52,17 @@ int child_main(void* argument) {
     return 127;
   };
   // With CLONE_VM the dispositions are still a copy (no CLONE_SIGHAND), so this does not touch the parent's.
-  struct sigaction deflt{};
-  deflt.sa_handler = SIG_DFL;
-  for (int s = 1; s < NSIG; ++s) ::sigaction(s, &deflt, nullptr);
+  for (int s = 1; s < NSIG; ++s) {
+    struct sigaction action{};
+    action.sa_handler = ::sigismember(&p.inherited->ignored, s) == 1 ? SIG_IGN : SIG_DFL;
+    ::sigaction(s, &action, nullptr);
+  }
   if (p.new_session && ::setsid() < 0) return fail();
-  if (p.die_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail();
+  if (p.die_with_parent) {
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail();
+    pollfd parent{p.self, POLLIN, 0};  // it may have been killed before; getppid() tells nothing in a new pid namespace
+    if (::poll(&parent, 1, 0) != 0) ::_exit(127);
+  }
   // First above every number that is wanted, then down: no dup2 overwrites an fd that is still needed.
   const int above = static_cast<int>(p.fds.size()) + 3;
   for (int& fd : p.fds) {
@@ -63,11 +73,10 @@ int child_main(void* argument) {
     if (::dup2(p.fds[i], static_cast<int>(i)) < 0) return fail();
   // Libraries open fds of their own, not all with O_CLOEXEC.
   ::close_range(static_cast<unsigned>(p.fds.size()), ~0U, CLOSE_RANGE_CLOEXEC);
+  for (const int fd : p.inherited->files) ::fcntl(fd, F_SETFD, 0);
   if (::chdir(p.cwd) != 0) return fail();
-  ::umask(022);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::umask(p.inherited->umask);
+  ::sigprocmask(SIG_SETMASK, &p.inherited->blocked, nullptr);
   ::execve(p.argv[0], p.argv.data(), p.env.data());
   return fail();
 }
@@ -104,6 +113,11 @@ Child start(const SpawnRequest& request) {
   p.cwd = request.cwd.c_str();
   p.die_with_parent = request.die_with_parent;
   p.new_session = request.new_session;
+  const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  if (!self) throw_errno("open a pidfd");
+  p.self = self.get();
+  const Inherited nothing;
+  p.inherited = request.inherited != nullptr ? request.inherited : &nothing;
 
   const Stack stack;
   p.error = &stack.error();
@@ -126,7 +140,32 @@ Child start(const SpawnRequest& request) {
   return child;
 }
 
+// Open across exec, above 2.
+std::vector<int> inherited_files() {
+  std::vector<int> files;
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir("/proc/self/fd"), ::closedir);
+  while (const dirent* entry = open ? ::readdir(open.get()) : nullptr) {
+    const int fd = std::atoi(entry->d_name);  // 0 for "." and ".."
+    if (fd > 2 && (::fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0) files.push_back(fd);
+  }
+  return files;
+}
+
 }  // namespace
+
+Inherited Inherited::take() {
+  Inherited all;
+  all.umask = ::umask(0);
+  ::umask(all.umask);
+  ::sigprocmask(SIG_BLOCK, nullptr, &all.blocked);
+  for (int s = 1; s < NSIG; ++s) {
+    struct sigaction action{};
+    if (::sigaction(s, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) ::sigaddset(&all.ignored, s);
+  }
+  all.files = inherited_files();
+  for (const int fd : all.files) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return all;
+}
 
 struct Spawner::State {
   Pool thread{"spawner", 1};

@@ -4,6 +4,7 @@
 // with the process (or the Spawner). No code of ours runs between fork and exec but raw system calls. Never SIGCHLD,
 // never waitpid(-1).
 #pragma once
+#include <signal.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -14,15 +15,28 @@
 
 namespace dagger {
 
+// What a program got from whoever started it, beside arguments, environment and resource limits (which nobody changes).
+struct Inherited {
+  mode_t umask = 022;
+  sigset_t blocked{}, ignored{};
+  std::vector<int> files;  // above 2, open across exec
+
+  // To be called while there is one thread, before anything of this is changed. The files are no longer open across
+  // exec then.
+  static Inherited take();
+};
+
 struct SpawnRequest {
   std::vector<std::string> argv;  // argv[0]: absolute path of the program
   std::vector<std::string> env;   // "NAME=value"; the whole environment
   int stdio[3] = {-1, -1, -1};    // -1: /dev/null
   std::vector<int> keep;          // become 3, 4, ... in this order; every other fd is closed by O_CLOEXEC
-  std::string cwd = "/";
+  std::string cwd = "/";          // ".": this process's own
   std::uint64_t clone_flags = 0;  // CLONE_NEW*
   bool die_with_parent = true;    // SIGKILL when the spawner ends
   bool new_session = false;       // setsid()
+  // Handed on unchanged; without it umask 022, no signal blocked or ignored, no other files. Not together with keep.
+  const Inherited* inherited = nullptr;
 };
 
 // A started child. Destroying it kills (SIGKILL) and reaps it, unless wait() has done so or it was released.

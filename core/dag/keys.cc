@@ -99,28 +99,33 @@ std::vector<Digest> slots(const Op& op, const std::vector<KeyPart>& parts) {
           hash_texts(std::string("slot by root"), root.hex())};
 }
 
-std::string explain(const std::vector<KeyPart>& before, const std::vector<KeyPart>& now) {
+std::vector<Difference> differences(const std::vector<KeyPart>& before, const std::vector<KeyPart>& now) {
   // A variable may be set twice: all its values together are what is compared.
   std::map<std::string, std::vector<Digest>> old, current;
   for (const auto& p : before) old[p.name].push_back(p.value);
   for (const auto& p : now) current[p.name].push_back(p.value);
-  std::vector<std::string> reasons;
+  std::vector<Difference> all;
   for (const auto& p : now) {  // in the order of the key
     const auto values = current.extract(p.name);
     if (!values) continue;
     const auto found = old.find(p.name);
     if (found == old.end()) {
-      reasons.push_back(p.name + " is new");
+      all.push_back({p.name, "is new"});
     } else {
-      if (found->second != values.mapped()) reasons.push_back(p.name + " changed");
+      if (found->second != values.mapped()) all.push_back({p.name, "changed"});
       old.erase(found);
     }
   }
-  for (const auto& [name, value] : old) reasons.push_back(name + " is gone");
-  if (reasons.empty()) return "its result is no longer there";
+  for (const auto& [name, value] : old) all.push_back({name, "is gone"});
+  return all;
+}
+
+std::string explain(const std::vector<Difference>& all) {
+  if (all.empty()) return "its result is no longer there";
   std::string text;
-  for (std::size_t i = 0; i < std::min<std::size_t>(reasons.size(), 3); ++i) text += (i ? ", " : "") + reasons[i];
-  if (reasons.size() > 3) text += " and " + std::to_string(reasons.size() - 3) + " more";
+  for (std::size_t i = 0; i < std::min<std::size_t>(all.size(), 3); ++i)
+    text += (i ? ", " : "") + all[i].what + " " + all[i].how;
+  if (all.size() > 3) text += " and " + std::to_string(all.size() - 3) + " more";
   return text;
 }
 

@@ -35,8 +35,15 @@ bool needs_scope(const Op& op);
 
 // Records that a person would call "the same step" share a slot: the same command, or the same place in a pipeline.
 std::vector<Digest> slots(const Op& op, const std::vector<KeyPart>& parts);
-// Why a step with parts now runs although one with parts before exists: "environment variable FOO changed". Names at
-// most three differences, commands first.
-std::string explain(const std::vector<KeyPart>& before, const std::vector<KeyPart>& now);
+
+// What distinguishes the key of a step that runs from that of a record: "environment variable FOO" "changed".
+struct Difference {
+  std::string what;
+  std::string how;  // "changed", "is new" or "is gone"
+  bool operator==(const Difference&) const = default;
+};
+std::vector<Difference> differences(const std::vector<KeyPart>& before, const std::vector<KeyPart>& now);
+// Names at most three, in their order.
+std::string explain(const std::vector<Difference>& all);
 
 }  // namespace dagger::dag

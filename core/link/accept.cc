@@ -198,8 +198,9 @@ std::unique_ptr<Transport::Listener> Transport::listen(ListenOptions options,
                                                        Function<void(std::unique_ptr<Peer>)> accept) {
   const Address where = parse_address(options.address);
   if (where.kind != Address::Kind::fds)
-    return listen_on(where.kind == Address::Kind::tcp ? ListenSocket::on_tcp(where)
-                                                      : ListenSocket::on_unix(where.path, options.socket_mode),
+    return listen_on(where.kind == Address::Kind::tcp
+                         ? ListenSocket::on_tcp(where)
+                         : ListenSocket::on_unix(where.path, options.socket_mode, options.socket_group),
                      std::move(options), std::move(accept));
   auto consumer = std::make_shared<Consumer>(std::move(accept));
   std::string scope = uid_scope(where.in);

@@ -116,6 +116,11 @@ void Connection::handled(std::size_t cost) {
   }
 }
 
+std::size_t Connection::backlog() {
+  const Lock lock(mutex_);
+  return mux_.queued();
+}
+
 // ---- streams
 
 std::string Connection::read(StreamState& s) {

@@ -49,6 +49,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void abort() { lost("the program ends"); }
   // Delivered events that cost so much have been handled. [thread-safe]
   void handled(std::size_t cost);
+  std::size_t backlog();  // bytes that wait to be sent [thread-safe]
 
   // Calls: the control thread. They throw Error{unavailable, why} when the link is dead.
   ChannelId call(std::string_view method, std::string_view request);

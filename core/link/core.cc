@@ -50,6 +50,7 @@ class LinkPeer final : public Peer {
     return core_->open(method, request);
   }
   void notify(std::string method, std::string message) override { core_->notify(method, message); }
+  std::size_t backlog() const override { return core_->backlog(); }
   const Identity& other() const override { return other_; }
   void on_closed(Function<void(std::string)> f) override { core_->on_closed(std::move(f)); }
   void close() override { core_->close(); }
@@ -177,6 +178,7 @@ void Core::on_event(ChannelEvent& event) {
         handler->second(std::move(event.bytes));
       return;
     case ChannelEvent::Kind::cancel:
+      if (event.stream) return event.stream->over.request(std::move(event.bytes));
       if (const auto found = running_.find(event.channel); found != running_.end()) {
         CancelSource source = found->second;  // the handler may end, and go, inside
         source.request(std::move(event.bytes));
@@ -195,13 +197,16 @@ void Core::on_event(ChannelEvent& event) {
 }
 
 void Core::on_stream(ChannelEvent& event) {
+  std::erase_if(streams_, [](const auto& s) { return s.second.expired(); });
+  streams_[event.channel] = event.stream;
+  const CancelToken over = event.stream->over.token();
   auto stream = std::make_shared<LinkStream>(connection_, std::move(event.stream));
   const auto handler = stream_handlers.find(event.name);
   if (handler == stream_handlers.end())
     return stream->reset(Error(Code::unsupported,
                                "the other end does not know the stream '" + event.name + "'; its version may differ"));
   try {
-    handler->second(std::move(event.bytes), stream);
+    handler->second(std::move(event.bytes), stream, over);
   } catch (const Error& e) {
     stream->reset(e);
   }
@@ -221,7 +226,10 @@ void Core::end(const std::string& reason) {
   const auto why = std::make_exception_ptr(Error(Code::unavailable, reason.empty() ? "the link is closed" : reason));
   for (const auto& [id, result] : pending_) result.fail(why);
   const auto running = running_;  // copies: handlers may end inside
-  for (auto [id, source] : running) source.request(reason.empty() ? "the link is closed" : reason);
+  const std::string text = reason.empty() ? "the link is closed" : reason;
+  for (auto [id, source] : running) source.request(text);
+  for (const auto& [id, weak] : std::exchange(streams_, {}))
+    if (const auto stream = weak.lock()) stream->over.request(text);
   tell_closed();
 }
 

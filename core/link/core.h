@@ -25,6 +25,7 @@ class Core : public std::enable_shared_from_this<Core> {
   static Task<void> join(std::shared_ptr<Core> self);
   std::shared_ptr<Stream> open(const std::string& method, const std::string& request);
   void notify(const std::string& method, const std::string& message);
+  std::size_t backlog() const { return connection_->backlog(); }
   void close();
   void on_closed(Function<void(std::string)> f);
   void forget_owner() { on_closed_ = {}; }
@@ -50,6 +51,7 @@ class Core : public std::enable_shared_from_this<Core> {
   TaskGroup group_;
   std::unordered_map<ChannelId, OneShot<std::string>> pending_;
   std::unordered_map<ChannelId, CancelSource> running_;
+  std::unordered_map<ChannelId, std::weak_ptr<StreamState>> streams_;  // incoming
   std::deque<ChannelEvent> inbox_;
   bool draining_ = false;
   bool closed_ = false;

@@ -448,6 +448,9 @@ void Mux::complete_error(ChannelId id, Channel& channel, std::string bytes, Even
   outbox_.drop(id);
   stream->failed = std::move(e.error);
   stream->wake();
+  if (!ours(id))
+    events.push_back(
+        {.kind = ChannelEvent::Kind::cancel, .channel = id, .bytes = stream->failed->what(), .stream = stream});
 }
 
 void Mux::on_cancel(ChannelId id, std::string_view reason, Events& events) {

@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/cancel.h"
 #include "core/link/outbox.h"
 #include "dagger/plugin/error.h"
 
@@ -47,6 +48,7 @@ struct StreamState {
   bool in_end = false, out_end = false;
   bool cancelled = false;
   std::optional<Error> failed;
+  CancelSource over;  // control thread: the other side has reset it, or the link is dead
   void wake() { readable.notify_all(), writable.notify_all(); }
 };
 

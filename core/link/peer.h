@@ -50,8 +50,8 @@ class Stream {
 // caller's error with the same code and text; a DetailedError carries its details along.
 using Handler = Function<Task<std::string>(std::string request, CancelToken cancel)>;
 // Serves one incoming stream; runs on the control thread and hands the stream to a pool. The stream stays open until
-// the shared pointer is gone.
-using StreamHandler = Function<void(std::string request, std::shared_ptr<Stream> stream)>;
+// the shared pointer is gone. The token is cancelled when the other side resets the stream or the link dies.
+using StreamHandler = Function<void(std::string request, std::shared_ptr<Stream> stream, CancelToken cancel)>;
 
 struct PeerOptions {
   std::string software;
@@ -76,6 +76,9 @@ class Peer {
   // other end does not read and too much waits to be sent.
   virtual void notify(std::string method, std::string message) = 0;
   virtual void serve_notify(std::string method, Function<void(std::string)> handler) = 0;
+  // Bytes that wait to be sent. What may be left out is held back while there are many; far beyond that notify() and
+  // call() throw Error{unavailable}.
+  virtual std::size_t backlog() const = 0;
 
   virtual const Identity& other() const = 0;
   // Called once, on the control thread, when the link is closed or dead; reason is empty after an orderly close.
@@ -109,7 +112,8 @@ class Transport {
   struct ListenOptions {
     std::string address;  // "unix:///path" or "tcp://host:port"
     unsigned socket_mode = 0600;
-    std::string token;  // tcp: required unless allow_insecure and the address is loopback
+    std::string socket_group;  // of the unix socket; empty: as created
+    std::string token;         // tcp: required unless allow_insecure and the address is loopback
     std::string token_name = "default";
     bool allow_insecure = false;
     PeerOptions peer;

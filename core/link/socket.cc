@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,7 +15,9 @@
 
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/base/fs.h"
 
@@ -22,6 +25,16 @@ namespace dagger::link {
 namespace {
 
 constexpr int backlog = 256;
+
+gid_t group_id(const std::string& name) {
+  std::vector<char> buffer(64 * 1024);
+  group entry{};
+  group* found = nullptr;
+  ::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  if (found == nullptr)
+    throw Error(Code::invalid_argument, "there is no group '" + name + "'; make it, or correct socket_group");
+  return found->gr_gid;
+}
 
 sockaddr_un unix_address(const std::string& path) {
   sockaddr_un a{};
@@ -82,13 +95,14 @@ UnixConnect connect_unix(const std::string& path) {
   return {std::move(fd), 0};
 }
 
-ListenSocket ListenSocket::on_unix(const std::string& path, unsigned mode) {
+ListenSocket ListenSocket::on_unix(const std::string& path, unsigned mode, const std::string& group) {
   const auto address = unix_address(path);
   const std::string parent = parent_path(path);
   if (!exists(parent)) {
     make_dirs(parent_path(parent));
     if (::mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST) throw_errno("make directory " + parent);
   }
+  const auto owner = group.empty() ? std::nullopt : std::optional(group_id(group));
   const auto lock = lock_directory(parent);
   remove_stale(path);
   ListenSocket s;
@@ -103,6 +117,8 @@ ListenSocket ListenSocket::on_unix(const std::string& path, unsigned mode) {
     s.device_ = st.st_dev;
     s.inode_ = st.st_ino;
   }
+  if (owner && ::lchown(path.c_str(), static_cast<uid_t>(-1), *owner) != 0)
+    throw_errno("give " + path + " to the group " + group);
   if (::chmod(path.c_str(), mode) != 0) throw_errno("set the mode of " + path);
   if (::listen(s.fd_.get(), backlog) != 0) throw_errno("listen on " + path);
   s.read_address();
@@ -123,9 +139,9 @@ ListenSocket ListenSocket::on_tcp(const Address& address) {
   const int on = 1;
   ::setsockopt(s.fd_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(s.fd_.get(), found->ai_addr, found->ai_addrlen) != 0 || ::listen(s.fd_.get(), backlog) != 0) {
+    const bool taken = errno == EADDRINUSE;
     const Error why = errno_error(errno, "cannot listen on " + address.str());
-    throw Error(errno == EADDRINUSE ? Code::unavailable : why.code(),
-                why.message() + (errno == EADDRINUSE ? "; choose another port" : ""));
+    throw Error(taken ? Code::unavailable : why.code(), why.message() + (taken ? "; choose another port" : ""));
   }
   s.read_address();
   return s;

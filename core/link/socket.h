@@ -18,7 +18,7 @@ namespace dagger::link {
 // A listening socket. A path it made is removed again by its destructor, unless another socket has taken its place.
 class ListenSocket {
  public:
-  static ListenSocket on_unix(const std::string& path, unsigned mode);
+  static ListenSocket on_unix(const std::string& path, unsigned mode, const std::string& group);
   static ListenSocket on_tcp(const Address& address);
   static ListenSocket adopt(UniqueFd listening);
 

@@ -28,11 +28,16 @@ class GuardedCacheStore final : public detail::GuardBase<CacheStore> {
     return call("records", [&] {
       auto found = inner_.records(keys, ctx);
       check_subset(keys, found, [](const auto& r) -> std::string_view { return r.first; });
+      for (const auto& [key, record] : found)
+        if (record.size() > max_record_bytes) fault("returned a record of " + std::to_string(record.size()) + " bytes");
       return found;
     });
   }
-  void put_record(const std::string& key, const std::string& record, CallContext& ctx) override {
-    call("put_record", [&] { inner_.put_record(key, record, ctx); });
+  void put_record(const std::string& key, const std::string& record, const std::vector<std::string>& blobs,
+                  CallContext& ctx) override {
+    if (record.size() > max_record_bytes)
+      throw Error(Code::invalid_argument, "a record of " + std::to_string(record.size()) + " bytes is too large");
+    call("put_record", [&] { inner_.put_record(key, record, blobs, ctx); });
   }
   std::vector<std::string> missing(const std::vector<std::string>& digests, CallContext& ctx) override {
     return call("missing", [&] {

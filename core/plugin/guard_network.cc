@@ -1,3 +1,5 @@
+#include <arpa/inet.h>
+
 #include "core/plugin/guard.h"
 #include "core/plugin/guard_call.h"
 
@@ -6,6 +8,11 @@ namespace {
 
 using detail::fault;
 
+bool is_address(const std::string& text) {
+  in6_addr any{};
+  return ::inet_pton(AF_INET, text.c_str(), &any) == 1 || ::inet_pton(AF_INET6, text.c_str(), &any) == 1;
+}
+
 class GuardedAttachment final : public Attachment {
  public:
   GuardedAttachment(const std::string& label, std::unique_ptr<Attachment> inner)
@@ -13,6 +20,14 @@ class GuardedAttachment final : public Attachment {
   ~GuardedAttachment() override { detail::destroy(label_, inner_); }
   Namespace netns() const noexcept override { return inner_->netns(); }
   int netns_fd() const noexcept override { return inner_->netns_fd(); }
+  std::vector<std::string> addresses() const override {
+    return detail::guarded(label_, "Attachment::addresses", [&] {
+      auto addresses = inner_->addresses();
+      for (const auto& a : addresses)
+        if (!is_address(a)) fault("returned the address '" + a + "'");
+      return addresses;
+    });
+  }
   std::string resolv_conf() const override {
     return detail::guarded(label_, "Attachment::resolv_conf", [&] { return inner_->resolv_conf(); });
   }
@@ -20,8 +35,7 @@ class GuardedAttachment final : public Attachment {
     return detail::guarded(label_, "Attachment::hosts", [&] {
       auto hosts = inner_->hosts();
       for (const auto& h : hosts) {  // each becomes a line of /etc/hosts
-        if (h.name.find_first_of(" \t\n#") != std::string::npos ||
-            h.address.find_first_of(" \t\n#") != std::string::npos || h.name.empty() || h.address.empty())
+        if (h.name.empty() || h.name.find_first_of(" \t\n#") != std::string::npos || !is_address(h.address))
           fault("returned the host entry '" + h.address + " " + h.name + "'");
       }
       return hosts;

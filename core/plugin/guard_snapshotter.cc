@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/base/fs.h"
 #include "core/plugin/guard.h"
 #include "core/plugin/guard_call.h"
@@ -14,6 +16,7 @@ class GuardedView final : public View {
   ~GuardedView() override { detail::destroy(label_, view_); }
   int root_fd() const noexcept override { return view_->root_fd(); }
   bool detached_mount() const noexcept override { return view_->detached_mount(); }
+  int lost_fd() const noexcept override { return view_->lost_fd(); }
   SealedLayer seal(CallContext& ctx) override {
     return detail::guarded(label_, "View::seal", [&] {
       if (workspace_.empty()) throw Error(Code::internal, "a view that is not writable was sealed");
@@ -39,6 +42,8 @@ class GuardedSnapshotter final : public detail::GuardBase<Snapshotter> {
     return call("traits", [&] {
       auto t = inner_.traits();
       if (t.reads.empty() || t.writes.empty()) fault("names no form that it reads or writes");
+      if (std::find(t.reads.begin(), t.reads.end(), t.writes) == t.reads.end())
+        fault("writes the form '" + t.writes + "', which it does not read");
       return t;
     });
   }

@@ -7,9 +7,13 @@
 #include <algorithm>
 
 #include "core/base/fs.h"
+#include "core/link/messages/messages.h"
 
 namespace dagger::runner {
 namespace {
+
+// A runner that has become idle, or has made room for a newer one, is off its socket before it is off its directory.
+constexpr std::chrono::seconds wait_for_predecessor(5);
 
 solver::Backends backends(plugin::Registry& plugins, const Config& config) {
   solver::Backends b{plugins.executor(),
@@ -62,6 +66,7 @@ Host::Host(Loop& loop, Log& log, Config config, HostOptions options)
   for (const auto& choice : config_.caches) plugins_.load("cache", choice);
   store::Options store_options;
   store_options.dir = config_.state_dir;
+  if (options_.on_demand) store_options.lock_wait = wait_for_predecessor;
   store_ = store::Store::open(store_options, plugins_.snapshotter(), log_);
   solver_ = std::make_unique<solver::Solver>(loop_, *store_, backends(plugins_, config_),
                                              solver::Limits{config_.parallel_execs, config_.parallel_io}, log_);
@@ -75,6 +80,7 @@ void Host::listen() {
     link::Transport::ListenOptions o;
     o.address = address;
     o.socket_mode = config_.listen.socket_mode;
+    o.socket_group = config_.listen.socket_group;
     o.token = config_.listen.token;
     o.allow_insecure = config_.listen.allow_loopback_without_token;
     o.peer.software = "dagger " + options_.version;
@@ -91,17 +97,16 @@ std::vector<std::string> Host::addresses() const {
 }
 
 void Host::accept(std::unique_ptr<link::Peer> peer) {
-  if (stopping_ || draining_) return;  // the peer is closed by its destructor
+  if (stopping_ || listeners_.empty()) return;  // the peer is closed by its destructor
   idle_.cancel();
   const auto id = next_service_++;
   // Only for a tool of the same user, which will start the next runner: not for every holder of a token.
   if (peer->other().scope == "uid:" + std::to_string(::geteuid()))
-    peer->serve_notify("drain", [this](const std::string&) { drain(); });
-  services_[id] =
-      Service::start(std::move(peer), *solver_, transfers_, info_, "session-" + std::to_string(id), [this, id] {
-        services_.erase(id);
-        if (!stopping_) rest();
-      });
+    peer->serve(link::method::drain, [this](const std::string&, const CancelToken&) { return drain(); });
+  services_[id] = Service::start(std::move(peer), *solver_, info_, "session-" + std::to_string(id), [this, id] {
+    services_.erase(id);
+    if (!stopping_) rest();
+  });
 }
 
 void Host::rest() {
@@ -111,11 +116,12 @@ void Host::rest() {
     idle_ = loop_.after(config_.idle_timeout, [this] { stop("idle"); });
 }
 
-void Host::drain() {
-  if (std::exchange(draining_, true)) return;
-  log_.info("draining: no new sessions");
-  listeners_.clear();
-  rest();
+Task<std::string> Host::drain() {
+  draining_ = true;
+  const bool alone = services_.size() <= 1;  // but for the one who asks
+  log_.info(alone ? "draining: no new sessions" : "draining: when the last session has gone");
+  if (alone) listeners_.clear();
+  co_return cbor::pack(link::DrainReply{alone});
 }
 
 void Host::stop(std::string reason) {

@@ -37,10 +37,10 @@ class Host {
   std::vector<std::string> addresses() const;
   // Ends sessions and work, then stops the loop. Idempotent.
   void stop(std::string reason);
-  // No new sessions; stops when the last one has gone.
-  void drain();
 
  private:
+  // A newer tool asks: stops when the last session has gone, and takes no new ones if there is none now.
+  Task<std::string> drain();
   void accept(std::unique_ptr<link::Peer> peer);
   void rest();  // after a session has gone: idle, drained?
   Task<void> shut_down();
@@ -54,7 +54,6 @@ class Host {
   plugin::Registry plugins_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<solver::Solver> solver_;
-  Pool transfers_{"transfer", 16};
   link::Transport transport_;
   std::vector<std::unique_ptr<link::Transport::Listener>> listeners_;
   std::map<std::uint64_t, std::shared_ptr<Service>> services_;  // whose links are open

@@ -16,12 +16,13 @@
 namespace dagger::runner {
 namespace {
 
-constexpr std::size_t ops_at_once = 64;             // keys are hashed on the control thread: in small bites
-constexpr std::size_t max_pending_events = 10'000;  // beyond it, output is left out of the stream (the log has it)
-constexpr std::size_t max_pending_text = 4 << 20;   // the same, for the text of output
-constexpr std::size_t max_output = 48 << 20;        // of an exec, in one reply
-constexpr std::size_t max_put_bytes = 512 << 20;    // all ops of one session, as encoded
-constexpr unsigned transfers_at_once = 4;           // of one session
+constexpr std::size_t ops_at_once = 64;              // keys are hashed on the control thread: in small bites
+constexpr std::size_t max_ops = 1'000'000;           // of one session
+constexpr std::size_t max_pending_output = 4 << 20;  // beyond it, output is left out of the stream (the log has it)
+constexpr std::size_t max_backlog = 4 << 20;         // events wait until the link has sent most of what it holds
+constexpr std::chrono::milliseconds backlog_pause{20};
+constexpr unsigned transfer_threads = 4;
+constexpr std::size_t max_output = 48 << 20;  // of an exec, in one reply
 
 link::PinReply to_reply(const plugin::PinResult& r) {
   return {r.pin.digest, r.pin.identity, static_cast<std::uint32_t>(r.shape), r.metadata_json, r.file_name};
@@ -29,9 +30,9 @@ link::PinReply to_reply(const plugin::PinResult& r) {
 
 }  // namespace
 
-std::shared_ptr<Service> Service::start(std::unique_ptr<link::Peer> peer, solver::Solver& solver, Pool& transfers,
+std::shared_ptr<Service> Service::start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
                                         const ServiceInfo& info, std::string name, Function<void()> closed) {
-  const std::shared_ptr<Service> service(new Service(std::move(peer), solver, transfers, info, std::move(name)));
+  const std::shared_ptr<Service> service(new Service(std::move(peer), solver, info, std::move(name)));
   service->serve();
   const OneShot<Unit> gone(solver.loop());
   service->peer_->on_closed([gone](const std::string&) { gone.set({}); });
@@ -48,12 +49,9 @@ Task<void> Service::live(std::shared_ptr<Service> self, OneShot<Unit> gone, Func
   closed();
 }
 
-Service::Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, Pool& transfers, const ServiceInfo& info,
-                 std::string name)
+Service::Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info, std::string name)
     : loop_(solver.loop()),
       solver_(solver),
-      transfers_(transfers),
-      transfer_slots_(loop_, transfers_at_once),
       info_(info),
       peer_(std::move(peer)),
       name_(std::move(name)),
@@ -87,10 +85,11 @@ void Service::route(const char* method, Task<Reply> (Service::*handler)(Request,
 }
 
 Task<void> Service::streamed(std::shared_ptr<Service> self,
-                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>),
-                             std::string request, std::shared_ptr<link::Stream> stream) {
+                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
+                                                            CancelToken),
+                             std::string request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
   try {
-    co_await (self.get()->*handler)(cbor::unpack<link::PathRequest>(request), stream);
+    co_await (self.get()->*handler)(cbor::unpack<link::PathRequest>(request), stream, std::move(cancel));
   } catch (const solver::ExecFailed& e) {
     stream->reset(e.error());
   } catch (const Error& e) {
@@ -101,12 +100,18 @@ Task<void> Service::streamed(std::shared_ptr<Service> self,
 }
 
 void Service::route_stream(const char* method,
-                           Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>)) {
-  peer_->serve_stream(method,
-                      [weak = weak_from_this(), handler](std::string request, std::shared_ptr<link::Stream> stream) {
-                        if (auto self = weak.lock())
-                          self->solver_.spawn(streamed(self, handler, std::move(request), std::move(stream)));
-                      });
+                           Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
+                                                          CancelToken)) {
+  peer_->serve_stream(method, [weak = weak_from_this(), handler](
+                                  std::string request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
+    if (auto self = weak.lock())
+      self->solver_.spawn(streamed(self, handler, std::move(request), std::move(stream), std::move(cancel)));
+  });
+}
+
+Pool& Service::transfers() {
+  if (!transfers_) transfers_ = std::make_unique<Pool>("transfer", transfer_threads);
+  return *transfers_;
 }
 
 void Service::serve() {
@@ -134,6 +139,8 @@ Task<link::Info> Service::info(link::Empty, CancelToken) {
 }
 
 Task<void> Service::add_ops(std::vector<dag::Op> ops) {
+  if (graph_->size() + ops.size() > max_ops)
+    throw Error(Code::no_space, "the session has more than " + std::to_string(max_ops) + " steps; start another one");
   for (std::size_t at = 0; at < ops.size(); at += ops_at_once) {
     if (at != 0) {
       const OneShot<Unit> next(loop_);
@@ -153,10 +160,6 @@ Task<link::Empty> Service::put_ops(link::PutOps request, CancelToken) {
     OneShot<Unit> over;
     ~Turn() { over.set({}); }
   };
-  for (const auto& op : request.ops) put_bytes_ += op.size();
-  if (put_bytes_ > max_put_bytes)
-    throw Error(Code::no_space, "this session has described more than " + std::to_string(max_put_bytes >> 20) +
-                                    " MiB of pipelines: start a new one");
   const Turn turn{OneShot<Unit>(loop_)};
   const auto before = std::exchange(last_put_, turn.over);
   auto ops = co_await on_pool(loop_, solver_.io(), [&] {
@@ -217,8 +220,6 @@ Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(Pool&
   const auto stack = co_await solver_.stack(*this, {target.op, target.output}, cancel);
   const auto lease = solver_.store().lease(stack);
   solver::Call call(loop_, nullptr, cancel);
-  std::optional<solver::Slots::Slot> slot;
-  if (&pool == &transfers_) slot.emplace(co_await transfer_slots_.acquire(name_, cancel));
   co_return co_await on_pool(loop_, pool, [&] {
     const auto view = solver_.store().view(stack, call);
     return f(view->root_fd(), call);
@@ -226,17 +227,16 @@ Task<std::invoke_result_t<F&, int, plugin::CallContext&>> Service::in_tree(Pool&
 }
 
 Task<link::Entries> Service::entries(link::PathRequest request, CancelToken cancel) {
-  return in_tree(solver_.io(), request.target, std::move(cancel),
-                 [path = request.path](int root, plugin::CallContext&) {
-                   link::Entries reply;
-                   for (auto& e : store::tree::list(root, path))
-                     reply.entries.push_back({e.name, e.type == store::EntryType::directory});
-                   return reply;
-                 });
+  return in_tree(io(), request.target, std::move(cancel), [path = request.path](int root, plugin::CallContext&) {
+    link::Entries reply;
+    for (auto& e : store::tree::list(root, path))
+      reply.entries.push_back({e.name, e.type == store::EntryType::directory});
+    return reply;
+  });
 }
 
 Task<link::Entries> Service::glob(link::PathRequest request, CancelToken cancel) {
-  return in_tree(solver_.io(), request.target, std::move(cancel), [r = request](int root, plugin::CallContext& ctx) {
+  return in_tree(io(), request.target, std::move(cancel), [r = request](int root, plugin::CallContext& ctx) {
     link::Entries reply;
     for (auto& e : store::tree::glob(root, r.path, r.pattern, ctx))
       reply.entries.push_back({e.name, e.type == store::EntryType::directory});
@@ -245,7 +245,7 @@ Task<link::Entries> Service::glob(link::PathRequest request, CancelToken cancel)
 }
 
 Task<link::Stat> Service::stat(link::PathRequest request, CancelToken cancel) {
-  return in_tree(solver_.io(), request.target, std::move(cancel), [r = request](int root, plugin::CallContext&) {
+  return in_tree(io(), request.target, std::move(cancel), [r = request](int root, plugin::CallContext&) {
     link::Stat reply;
     if (const auto s = store::tree::stat(root, r.path, r.follow)) {
       reply = {true, static_cast<std::uint32_t>(s->type), s->mode, s->size, s->mtime_ns};
@@ -264,8 +264,8 @@ Task<link::Name> Service::tree_digest(link::PathRequest request, CancelToken can
   co_return {digest->str()};
 }
 
-Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream) {
-  co_await in_tree(transfers_, request.target, {}, [&](int root, plugin::CallContext&) {
+Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
+  co_await in_tree(transfers(), request.target, std::move(cancel), [&](int root, plugin::CallContext&) {
     const auto file = store::tree::open_file(root, request.path);
     if (::lseek(file.get(), static_cast<off_t>(request.offset), SEEK_SET) < 0) throw_errno("seek in " + request.path);
     std::uint64_t left = request.limit != 0 ? request.limit : UINT64_MAX;
@@ -282,8 +282,8 @@ Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::S
   });
 }
 
-Task<void> Service::export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream) {
-  co_await in_tree(transfers_, request.target, {}, [&](int root, plugin::CallContext& ctx) {
+Task<void> Service::export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
+  co_await in_tree(transfers(), request.target, std::move(cancel), [&](int root, plugin::CallContext& ctx) {
     const auto tar = store::tree::tar_tree(root, request.path, ctx);
     std::string buffer(128 << 10, '\0');
     for (std::size_t held = 0;;) {  // a tar comes in small pieces: headers, small files
@@ -368,8 +368,7 @@ Task<link::Empty> Service::sync_local(link::SyncRequest request, CancelToken can
   if (solver_.store().find(vertex.key)) co_return {};
   LinkTreeSource source(loop_, *peer_, request.tree, cancel);
   solver::Call call(loop_, nullptr, cancel);
-  const auto slot = co_await transfer_slots_.acquire(name_, cancel);
-  const auto layer = co_await on_pool(loop_, transfers_, [&] {
+  const auto layer = co_await on_pool(loop_, transfers(), [&] {
     return store::make_local_tree(solver_.store(), request.tree, request.hint, source, call);
   });
   store::Record record;
@@ -384,13 +383,17 @@ Task<link::Empty> Service::sync_local(link::SyncRequest request, CancelToken can
 // ---- recipes ----
 
 Task<link::Empty> Service::put_recipe(link::Recipe recipe, CancelToken) {
-  std::vector<const dag::Vertex*> fresh;
+  std::vector<const dag::Vertex*> open, fresh;
   for (const auto& top : recipe.ops) {
-    if (graph_->find(top) == nullptr)
-      throw Error(Code::not_found, "a recipe names an op that was not put: " + top.str());
-    if (kept_ops_.contains(top)) continue;
-    for (const auto* v : graph_->closure(top))
-      if (kept_ops_.insert(v->digest).second) fresh.push_back(v);
+    open.push_back(graph_->find(top));
+    if (open.back() == nullptr) throw Error(Code::not_found, "a recipe names an op that was not put: " + top.str());
+  }
+  while (!open.empty()) {  // what was kept before needs no look, nor what it is made of
+    const auto* v = open.back();
+    open.pop_back();
+    if (!kept_ops_.insert(v->digest).second) continue;
+    fresh.push_back(v);
+    open.insert(open.end(), v->inputs.begin(), v->inputs.end());
   }
   const auto keep = graph_;  // the vertices live in it
   co_await on_pool(loop_, solver_.io(), [&] {
@@ -457,23 +460,27 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 }
 
 void Service::event(const link::Event& event) {
-  if (closed_) return;
-  if (event.kind == link::EventKind::log &&
-      (pending_.events.size() >= max_pending_events || pending_text_ >= max_pending_text))
-    return;
-  pending_text_ += event.text.size();
+  if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log)) return;
+  pending_output_ += event.text.size();
   pending_.events.push_back(event);
   pending_.events.back().time_us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
   if (std::exchange(flushing_, true)) return;
   loop_.post([weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->flushing_ = false;
-    self->pending_text_ = 0;
-    self->peer_->notify(link::method::events, cbor::pack(std::exchange(self->pending_, {})));
+    if (const auto self = weak.lock()) self->flush_events();
   });
+}
+
+void Service::flush_events() {
+  if (closed_) return;
+  if (peer_->backlog() > max_backlog) {  // a client that reads slowly
+    later_ = loop_.after(backlog_pause, [this] { flush_events(); });
+    return;
+  }
+  flushing_ = false;
+  pending_output_ = 0;
+  peer_->notify(link::method::events, cbor::pack(std::exchange(pending_, {})));
 }
 
 }  // namespace dagger::runner

@@ -8,16 +8,13 @@
 #include <unordered_set>
 #include <vector>
 
-#include "core/base/pool.h"
 #include "core/link/messages/messages.h"
 #include "core/link/peer.h"
 #include "core/solver/client.h"
-#include "core/solver/slots.h"
 #include "core/solver/solver.h"
 
 namespace dagger::runner {
 
-// What all services of a runner share.
 struct ServiceInfo {
   std::string version, engine_name, platform;
 };
@@ -25,8 +22,7 @@ struct ServiceInfo {
 class Service final : public solver::Client, public std::enable_shared_from_this<Service> {
  public:
   // closed: called once when the link has gone.
-  // transfers: threads for what goes at the pace of the session's machine and network.
-  static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver, Pool& transfers,
+  static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
                                         const ServiceInfo& info, std::string name, Function<void()> closed);
   void close();
 
@@ -42,8 +38,7 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   bool first_mention(const Digest& op) override { return mentioned_.insert(op).second; }
 
  private:
-  Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, Pool& transfers, const ServiceInfo& info,
-          std::string name);
+  Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info, std::string name);
   void serve();
   // From the start to the end of the link.
   static Task<void> live(std::shared_ptr<Service> self, OneShot<Unit> gone, Function<void()> closed);
@@ -53,10 +48,11 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   static Task<std::string> typed(std::shared_ptr<Service> self, Task<Reply> (Service::*handler)(Request, CancelToken),
                                  std::string request, CancelToken cancel);
   void route_stream(const char* method,
-                    Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>));
+                    Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>, CancelToken));
   static Task<void> streamed(std::shared_ptr<Service> self,
-                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>),
-                             std::string request, std::shared_ptr<link::Stream> stream);
+                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
+                                                            CancelToken),
+                             std::string request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<link::Info> info(link::Empty, CancelToken);
   Task<link::Empty> put_ops(link::PutOps request, CancelToken);
@@ -70,29 +66,32 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   Task<link::Empty> sync_local(link::SyncRequest request, CancelToken cancel);
   Task<link::Empty> put_recipe(link::Recipe recipe, CancelToken);
   Task<link::Recipe> get_recipe(link::RecipeId id, CancelToken);
-  Task<void> read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream);
-  Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream);
+  Task<void> read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
+  Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<void> add_ops(std::vector<dag::Op> ops);
   // Runs f(root fd) on a thread of the pool over a read-only view of a target.
   template <class F>
   Task<std::invoke_result_t<F&, int, plugin::CallContext&>> in_tree(Pool& pool, link::Target target, CancelToken cancel,
                                                                     F f);
+  Pool& io() { return solver_.io(); }
+  // Threads that may wait for this session's client, so that a slow one keeps up nobody else.
+  Pool& transfers();
+  void flush_events();
 
   Loop& loop_;
   solver::Solver& solver_;
-  Pool& transfers_;
-  solver::Slots transfer_slots_;  // one session cannot have all threads of the pool
   const ServiceInfo& info_;
   std::unique_ptr<link::Peer> peer_;
   std::string name_, scope_, inside_exec_;
   std::shared_ptr<dag::Graph> graph_;
   std::unordered_set<Digest> mentioned_, kept_ops_;
   std::optional<OneShot<Unit>> last_put_;  // over when the last put_ops so far is
-  std::size_t put_bytes_ = 0;              // of all ops
   link::Events pending_;
-  std::size_t pending_text_ = 0;
+  std::size_t pending_output_ = 0;  // bytes of it
   bool flushing_ = false, closed_ = false;
+  Loop::Handle later_;
+  std::unique_ptr<Pool> transfers_;  // made when first needed
 };
 
 }  // namespace dagger::runner

@@ -7,6 +7,7 @@
 
 #include "core/base/fs.h"
 #include "core/graphql/version.h"
+#include "core/link/messages/messages.h"
 
 namespace dagger::session {
 namespace {
@@ -77,32 +78,29 @@ class LocalRunner {
   }
 
  private:
-  // Null when nobody listens, or who listens is older and was asked to drain.
+  // Null when nobody listens, or who listens is older and makes room.
   Task<std::unique_ptr<link::Peer>> try_connect(CancelToken cancel) {
-    std::unique_ptr<link::Peer> peer;
     try {
-      peer = co_await transport_.connect("unix://" + socket_, options_.peer, std::move(cancel));
+      auto peer = co_await transport_.connect("unix://" + socket_, options_.peer, cancel);
+      const auto theirs = version_of(peer->other().software);
+      const auto ours = version_of(options_.version);
+      if (!theirs || !ours || *theirs >= *ours) co_return std::move(peer);
+      if (co_await drains(*peer, cancel)) co_return nullptr;
+      // Others use it, so it keeps the state directory. It speaks our protocol, else its socket had another name.
+      co_return co_await transport_.connect("unix://" + socket_, options_.peer, cancel);
     } catch (const Error& error) {
       if (!nobody_listens(error)) throw;
     }
-    if (!peer) co_return nullptr;
-    const auto theirs = version_of(peer->other().software);
-    const auto ours = version_of(options_.version);
-    if (!theirs || !ours || *theirs >= *ours) co_return std::move(peer);
-    co_await drain(std::move(peer));
     co_return nullptr;
   }
 
-  Task<void> drain(std::unique_ptr<link::Peer> older) {
-    OneShot<Unit> closed(loop_);
-    older->on_closed([closed](const std::string&) { closed.set({}); });
-    older->start();
-    older->notify("drain", "");
-    // Its listener goes at once; its sessions may go on. The socket's end tells that it has heard us.
-    for (auto waited = milliseconds(0); exists(socket_) && waited < start_limit && !closed.done();
-         waited += longest_pause)
-      co_await pause(loop_, longest_pause);
-    older->close();
+  Task<bool> drains(link::Peer& older, CancelToken cancel) {
+    older.start();
+    const auto reply = co_await older.call(link::method::drain, "", std::move(cancel));
+    if (!cbor::unpack<link::DrainReply>(reply).now) co_return false;
+    for (auto waited = milliseconds(0); exists(socket_) && waited < start_limit; waited += first_pause)
+      co_await pause(loop_, first_pause);
+    co_return true;
   }
 
   Task<UniqueFd> take_lock(std::string path, CancelToken cancel) {

@@ -2,9 +2,9 @@
 //
 // $_EXPERIMENTAL_DAGGER_RUNNER_HOST or the configuration names one (unix://, tcp://); else a local runner is started on
 // demand and shared by all sessions of this user. Two sessions that start at the same moment share one (a lock file); a
-// newer tool asks an older runner to drain and starts its own. Control thread; files and processes on the pool.
-// Errors: unavailable with the last lines of the runner's log, permission_denied for a socket directory that is not
-// ours.
+// newer tool replaces an older runner, unless others use that: then it does so too, and the older one ends with the
+// last of them. Control thread; files and processes on the pool. Errors: unavailable with the last lines of the
+// runner's log, permission_denied for a socket directory that is not ours.
 #pragma once
 #include <memory>
 #include <string>

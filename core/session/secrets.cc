@@ -19,6 +19,9 @@ class Context final : public plugin::SecretContext {
   UniqueFd open_socket(std::string_view) override {
     throw Error(Code::unsupported, "a secret provider has no sockets of the client");
   }
+  UniqueFd open_secret(std::string_view) override {
+    throw Error(Code::unsupported, "a secret provider has no other secrets of the client");
+  }
   std::optional<std::string> prompt(std::string_view, bool) override { return std::nullopt; }
   std::optional<std::string> client_env(std::string_view name) override {
     const auto* value = client_.variable(name);

@@ -42,13 +42,16 @@ struct Services {
 
 // One GraphQL request. Its resolvers hold it; tasks outlives it.
 struct Request {
-  Request(Services& s, TaskGroup& t, std::optional<graphql::Version> v) : services(s), tasks(t), version(v) {}
+  Request(Services& s, TaskGroup& t, std::optional<graphql::Version> v, bool all)
+      : services(s), tasks(t), version(v), superset(all) {}
   Services& services;
   TaskGroup& tasks;
-  // Of the client, exactly (a view stands for a range of versions); nothing: unknown, it sees the superset.
+  // Of the client, exactly (a view stands for a range of versions); nothing: unknown.
   std::optional<graphql::Version> version;
+  bool superset;  // the schema it sees is all of the schema, not that of its version
   CancelSource cancel;
   std::string claimed_version;  // what the client said about itself by checkVersionCompatibility
+  bool asked_version = false;   // it asked for that of the engine
 };
 
 }  // namespace dagger::session

@@ -71,7 +71,7 @@ class Session::State {
     });
     const auto serve = [this](const char* method,
                               void (HostFiles::*send)(const link::LocalRequest&, std::shared_ptr<link::Stream>)) {
-      peer_->serve_stream(method, [this, send](std::string request, std::shared_ptr<link::Stream> stream) {
+      peer_->serve_stream(method, [this, send](std::string request, std::shared_ptr<link::Stream> stream, CancelToken) {
         try {
           (services_.host.*send)(cbor::unpack<link::LocalRequest>(request), stream);
         } catch (const Error& error) {

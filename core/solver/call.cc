@@ -3,6 +3,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "core/base/fs.h"
+
 namespace dagger::solver {
 namespace {
 
@@ -80,6 +82,11 @@ std::optional<plugin::Credentials> Call::credentials(std::string_view realm) {
 
 UniqueFd Call::open_socket(std::string_view id) {
   return ask<UniqueFd>([id = std::string(id)](CallOwner& owner) { return owner.open_socket(id); });
+}
+
+UniqueFd Call::open_secret(std::string_view id) {
+  const auto value = ask<std::string>([id = std::string(id)](CallOwner& owner) { return owner.secret(id); });
+  return sealed_memfd(value, "secret");
 }
 
 }  // namespace dagger::solver

@@ -21,6 +21,7 @@ class CallOwner {
   virtual void progress(std::string what, std::int64_t done, std::int64_t total) = 0;
   virtual Task<std::optional<plugin::Credentials>> credentials(std::string realm) = 0;
   virtual Task<UniqueFd> open_socket(std::string id) = 0;
+  virtual Task<std::string> secret(std::string name) = 0;
   // Where the tasks of questions live; joined before the owner goes.
   virtual TaskGroup& questions() = 0;
 };
@@ -37,6 +38,7 @@ class Call final : public plugin::CallContext {
   void progress(std::string_view what, std::int64_t done, std::int64_t total) noexcept override;
   std::optional<plugin::Credentials> credentials(std::string_view realm) override;
   UniqueFd open_socket(std::string_view id) override;
+  UniqueFd open_secret(std::string_view id) override;
 
  private:
   template <class T>

@@ -1,12 +1,14 @@
 #include "core/solver/exec_run.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "core/base/cbor.h"
 #include "core/base/fs.h"
@@ -28,7 +30,7 @@ std::vector<plugin::Layer> plugin_stack(const store::Store& store, const store::
   for (const auto id : stack) {
     const auto info = store.layer(id);
     if (!info) throw Error(Code::not_found, "layer " + std::to_string(id) + " is gone");
-    layers.push_back({std::to_string(id), info->places});
+    layers.push_back({std::to_string(id), info->places, info->diff_id});
   }
   return layers;
 }
@@ -42,6 +44,42 @@ Digest volume_instance(const dag::Mount& m, const std::optional<Digest>& initial
 bool below(const std::string& path, const std::string& parent) {
   return parent == "/" || path == parent ||
          (path.size() > parent.size() && path.starts_with(parent) && path[parent.size()] == '/');
+}
+
+bool readable(int fd) {
+  pollfd p{fd, POLLIN, 0};
+  return fd >= 0 && ::poll(&p, 1, 0) > 0;
+}
+
+// An executor elsewhere names layers by what the store called them.
+store::LayerId layer_id(const store::Store& store, const plugin::Layer& layer) {
+  store::LayerId id = 0;
+  const char* const end = layer.id.data() + layer.id.size();
+  const auto [parsed, error] = std::from_chars(layer.id.data(), end, id);
+  if (error != std::errc() || parsed != end || !store.layer(id))
+    throw Error(Code::plugin_fault, "the executor names a layer '" + layer.id + "', which was never given to it");
+  return id;
+}
+
+template <class T>
+bool offers(const std::vector<T>& all, const T& one) {
+  return all.empty() || std::ranges::find(all, one) != all.end();
+}
+
+plugin::MountKind kind_of(dag::MountType type) {
+  switch (type) {
+    case dag::MountType::cache:
+      return plugin::MountKind::cache;
+    case dag::MountType::tmpfs:
+      return plugin::MountKind::tmpfs;
+    case dag::MountType::secret:
+      return plugin::MountKind::secret;
+    case dag::MountType::socket:
+      return plugin::MountKind::socket;
+    case dag::MountType::tree:
+      break;
+  }
+  return plugin::MountKind::tree;
 }
 
 std::pair<std::string, UniqueFd> new_log(const std::string& dir) {
@@ -64,6 +102,7 @@ struct ExecRun::Tree {
   std::unique_ptr<store::Workspace> workspace;
   std::unique_ptr<plugin::View> view;
   int fd() const { return workspace ? workspace->root_fd() : view->root_fd(); }
+  int lost_fd() const { return workspace ? workspace->lost_fd() : view ? view->lost_fd() : -1; }
   bool detached_mount() const { return workspace ? workspace->detached_mount() : view->detached_mount(); }
 };
 
@@ -74,11 +113,13 @@ class ExecRun::Transfer final : public plugin::LayerTransfer {
   std::unique_ptr<plugin::ByteStream> read(const plugin::Layer& layer, std::string_view form) override {
     if (form != plugin::form::tar)
       throw Error(Code::unsupported, "layers are given as " + std::string(plugin::form::tar));
-    return store_.tar_of(std::stoull(layer.id), ctx_);
+    return store_.tar_of(layer_id(store_, layer), ctx_);
   }
   plugin::Layer write(plugin::ByteStream& stream, std::string_view) override {
     const auto id = store_.unpack(stream, "", "", ctx_);
-    return {std::to_string(id), store_.layer(id)->places};
+    const auto info = store_.layer(id);
+    if (!info) throw Error(Code::not_found, "layer " + std::to_string(id) + " is gone");
+    return {std::to_string(id), info->places, info->diff_id};
   }
 
  private:
@@ -110,6 +151,26 @@ std::set<std::string> ExecRun::locked_volumes(const dag::Exec& op, const std::st
 }
 
 // ---- preparing ----
+
+void ExecRun::check_supported() const {
+  const auto traits = executor_.traits();
+  const bool local = local_executor_ != nullptr;
+  if (!op_.platform.empty() && !offers(traits.platforms, op_.platform))
+    throw Error(Code::unsupported, "the configured executor does not run processes of platform " + op_.platform);
+  if (!local && !offers(traits.network_classes, op_.network_class))
+    throw Error(Code::unsupported, "the configured executor has no network of class '" + op_.network_class + "'");
+  if (!local && !(op_.redirect_stdin + op_.redirect_stdout + op_.redirect_stderr).empty())
+    throw Error(Code::unsupported, "the configured executor runs elsewhere: standard streams cannot be files there");
+  for (const auto& m : op_.mounts)
+    if (!offers(traits.mounts, kind_of(m.type)))
+      throw Error(Code::unsupported, "the configured executor cannot mount what is wanted at " + m.target);
+}
+
+// For names of users, also where the executor itself needs no view.
+int ExecRun::root_fd(plugin::CallContext& ctx) {
+  if (!root_->workspace && !root_->view) root_->view = store_.view(root_->stack, ctx);
+  return root_->fd();
+}
 
 std::vector<plugin::MountStub> ExecRun::stubs_in(std::size_t mount_index, const std::string& subpath) const {
   // Targets whose nearest enclosing mount is this one (npos: the root filesystem).
@@ -157,21 +218,22 @@ void ExecRun::add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::
     for (const auto id : *stack) w.uint(id);
     initial = Digest::of(w.str());
   }
-  auto volume = store_.volume(volume_instance(m, initial, scope_));
-  mount.source_id = m.id;
-  auto dir = open_file(volume.path, O_RDONLY | O_DIRECTORY);
-  if (volume.fresh) {
+  const auto instance = volume_instance(m, initial, scope_);
+  mount.source_id = instance.str();
+  if (stack != nullptr) mount.stack = plugin_stack(store_, *stack);
+  if (local_executor_ == nullptr) return;
+  const auto volume = store_.volume(instance, [&](int root) {
     store::tree::Owner owner;
     if (!m.owner.empty()) owner = store::tree::find_owner(root_->fd(), m.owner);
     if (stack != nullptr) {
       const auto view = store_.view(*stack, ctx);
       store::tree::CopyOptions options;
       options.owner = owner;
-      store::tree::copy(view->root_fd(), m.subpath.empty() ? "/" : m.subpath, dir.get(), "/", options, ctx);
-    } else if (owner.set && ::fchown(dir.get(), owner.uid, owner.gid) != 0) {
-      throw_errno("chown of a cache volume");
+      store::tree::copy(view->root_fd(), m.subpath.empty() ? "/" : m.subpath, root, "/", options, ctx);
     }
-  }
+    if (owner.set && ::fchown(root, owner.uid, owner.gid) != 0) throw_errno("chown of a cache volume");
+  });
+  auto dir = open_file(volume.path, O_RDONLY | O_DIRECTORY);
   local.fd = dir.get();
   fds_.push_back(std::move(dir));
 }
@@ -207,11 +269,11 @@ void ExecRun::add_mount(std::size_t index, plugin::CallContext& ctx) {
       mount.source_id = m.id;
       mount.mode = m.mode != 0 ? m.mode : secret ? secret_mode : socket_mode;
       if (!m.owner.empty()) {
-        const auto owner = store::tree::find_owner(root_->fd(), m.owner);
+        const auto owner = store::tree::find_owner(root_fd(ctx), m.owner);
         mount.uid = owner.uid, mount.gid = owner.gid;
       }
       if (secret)
-        local.content = secrets_.values.at(m.id);
+        mount.content = secrets_.values.at(m.id);
       else
         local.fd = secrets_.sockets.at(m.id).get();
       return;
@@ -220,6 +282,7 @@ void ExecRun::add_mount(std::size_t index, plugin::CallContext& ctx) {
 }
 
 void ExecRun::prepare(plugin::Network& network, plugin::CallContext& ctx) {
+  check_supported();
   const std::size_t count = op_.mounts.size();
   trees_.resize(count);
   is_file_.resize(count);
@@ -263,7 +326,7 @@ void ExecRun::prepare(plugin::Network& network, plugin::CallContext& ctx) {
   request_.platform = op_.platform;
   request_.root_capabilities = op_.root_capabilities;
   if (local_executor_ == nullptr) return;
-  attachment_ = network.attach({request_.exec_id, request_.hostname}, ctx);
+  attachment_ = network.attach({request_.exec_id, request_.hostname, scope_}, ctx);
   request_.hosts = attachment_->hosts();
   local_.netns = attachment_->netns();
   local_.netns_fd = attachment_->netns_fd();
@@ -292,7 +355,8 @@ ExecRun::Streams ExecRun::start(plugin::CallContext& ctx) {
   if (!op_.stdin_text.empty()) in = sealed_memfd(op_.stdin_text, "stdin");
   if (!op_.redirect_stdin.empty()) {
     std::string inside;
-    in = open_in_root(root_of(op_.redirect_stdin, inside), inside, O_RDONLY);
+    const int root = tree_of(op_.redirect_stdin, inside).fd();
+    in = open_in_root(root, inside, O_RDONLY);
   }
   const plugin::Stdio stdio{in.get(), out.get(), err.get()};
   if (local_executor_ != nullptr) {
@@ -302,6 +366,26 @@ ExecRun::Streams ExecRun::start(plugin::CallContext& ctx) {
     running_ = executor_.start(request_, stdio, *transfer_, ctx);
   }
   return streams;
+}
+
+std::vector<int> ExecRun::lost_fds() const {
+  std::vector<int> fds;
+  const auto add = [&](int fd) {
+    if (fd >= 0) fds.push_back(fd);
+  };
+  if (attachment_) add(attachment_->lost_fd());
+  add(root_->lost_fd());
+  for (const auto& t : trees_)
+    if (t) add(t->lost_fd());
+  return fds;
+}
+
+void ExecRun::throw_if_lost() const {
+  bool tree = readable(root_->lost_fd());
+  for (const auto& t : trees_) tree = tree || (t && readable(t->lost_fd()));
+  if (tree) throw Error(Code::unavailable, "the files of the process were lost: what serves its mounts has ended");
+  if (!readable(running_->done_fd()))
+    throw Error(Code::unavailable, "the network of the process was lost: what serves it has ended");
 }
 
 void ExecRun::terminate() noexcept {
@@ -322,18 +406,18 @@ int ExecRun::exit_code(const plugin::ExecStatus& status) {
 
 // ---- afterwards ----
 
-int ExecRun::root_of(const std::string& path, std::string& inside) const {
-  const Tree* best = root_.get();
+ExecRun::Tree& ExecRun::tree_of(const std::string& path, std::string& inside) const {
+  Tree* best = root_.get();
   for (const auto& t : trees_)
     if (t && below(path, t->target) && t->target.size() > best->target.size()) best = t.get();
   inside = best->target == "/" ? path : join_path("/", best->subpath + path.substr(best->target.size()));
-  return best->fd();
+  return *best;
 }
 
 void ExecRun::redirect(const std::string& path, const std::string& log) {
   if (path.empty()) return;
   std::string inside;
-  const int root = root_of(path, inside);
+  const int root = tree_of(path, inside).fd();
   make_dirs_in_root(root, parent_path(inside));
   const auto to = open_in_root(root, inside, O_WRONLY | O_CREAT | O_TRUNC, 0644);
   const auto from = open_file(log, O_RDONLY);
@@ -363,7 +447,7 @@ store::Record ExecRun::seal(const plugin::ExecStatus& status, plugin::CallContex
     } else if (const auto it = std::ranges::find(remote, tree.output, &plugin::ExecOutput::name); it == remote.end()) {
       throw Error(Code::plugin_fault, "the executor gave no output '" + tree.output + "'");
     } else if (!it->unchanged) {
-      out.layers.push_back(std::stoull(it->layer.id));
+      out.layers.push_back(layer_id(store_, it->layer));
     }
     record.outputs.push_back(std::move(out));
   };

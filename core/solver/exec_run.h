@@ -36,7 +36,10 @@ class ExecRun {
   };
   Streams start(plugin::CallContext& ctx);  // [pool]
   int done_fd() const { return running_->done_fd(); }
-  void terminate() noexcept;  // [pool] asks the process to end
+  // Readable when something is gone that the process cannot do without.
+  std::vector<int> lost_fds() const;
+  void throw_if_lost() const;  // [pool] after done_fd() or one of lost_fds() is readable
+  void terminate() noexcept;   // [pool] asks the process to end
   // Ends what still runs and reaps it; the status if it ended by itself.
   plugin::ExecStatus end(plugin::CallContext& ctx);  // [pool] after done_fd() is readable
   void kill() noexcept;                              // [pool] whatever state it is in
@@ -49,12 +52,14 @@ class ExecRun {
  private:
   struct Tree;  // a writable or read-only root and what becomes of it
   class Transfer;
+  void check_supported() const;
+  int root_fd(plugin::CallContext& ctx);
   void open_tree(Tree& tree, const std::vector<plugin::MountStub>& stubs, plugin::CallContext& ctx);
   void add_mount(std::size_t index, plugin::CallContext& ctx);
   void add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::LocalMount& local, plugin::CallContext& ctx);
   std::vector<plugin::MountStub> stubs_in(std::size_t mount_index, const std::string& subpath) const;
   void redirect(const std::string& path, const std::string& log);
-  int root_of(const std::string& path, std::string& inside) const;
+  Tree& tree_of(const std::string& path, std::string& inside) const;
 
   store::Store& store_;
   plugin::Executor& executor_;

@@ -1,7 +1,5 @@
 #include "core/solver/job.h"
 
-#include <unordered_set>
-
 namespace dagger::solver {
 namespace {
 
@@ -41,48 +39,28 @@ std::string describe(const dag::Op& op) {
 Job::Job(Solver& s, std::shared_ptr<dag::Graph> g, const dag::Vertex& v)
     : solver(s), graph(std::move(g)), vertex(v), name(describe(v.op)) {}
 
-const std::vector<Client*>& Job::watchers() {
-  // From those that nobody depends on, so that what is found for one serves all before it.
-  struct Step {
-    Job* job;
-    std::size_t next = 0;
-  };
-  std::vector<Step> path{{this}};
-  while (!path.empty()) {
-    auto& [job, next] = path.back();
-    if (job->watchers_generation_ == solver.interest_generation_) {
-      path.pop_back();
-    } else if (next < job->dependents.size()) {
-      path.push_back({job->dependents[next++]});
-    } else {
-      job->gather_watchers();
-      path.pop_back();
-    }
-  }
-  return watchers_;
+bool Job::hear(const std::vector<Client*>& clients) {
+  const auto before = audience.size();
+  for (Client* c : clients)
+    if (c != nullptr && std::ranges::find(audience, c) == audience.end()) audience.push_back(c);
+  return audience.size() != before;
 }
 
-void Job::gather_watchers() {
-  watchers_generation_ = solver.interest_generation_;
-  watchers_.clear();
-  std::unordered_set<const Client*> seen;
-  const auto add = [&](Client* client) {
-    if (client != nullptr && seen.insert(client).second) watchers_.push_back(client);
-  };
-  for (const auto& w : waiters) add(w.client);
-  for (const Job* d : dependents)
-    for (Client* client : d->watchers_) add(client);
+bool Job::recount() {
+  const auto before = std::exchange(audience, {});
+  for (const auto& w : waiters) hear({w.client});
+  for (const Job* d : dependents) hear(d->audience);
+  return !std::ranges::is_permutation(before, audience);
 }
 
 Client& Job::any_client() {
-  const auto& all = watchers();
-  if (all.empty()) throw Error(Code::cancelled, "no client wants this any more");
-  return *all.front();
+  if (audience.empty()) throw Error(Code::cancelled, "no client wants this any more");
+  return *audience.front();
 }
 
 void Job::tell(link::Event event) {
   event.op = vertex.digest;
-  for (Client* client : watchers()) {
+  for (Client* client : audience) {
     if (event.kind == link::EventKind::finished) client->first_mention(vertex.digest);  // not shown as a hit afterwards
     client->event(event);
   }

@@ -32,16 +32,20 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   std::vector<Job*> dependents;
   std::list<Waiter> waiters;
   CancelSource cancel;
-  Solver::KnownStacks known;  // of dependencies that have finished
-  Solver::KnownStacks made;   // of its own outputs, once it has finished
+  StackWalk::Known known;            // of dependencies that have finished, and of inputs that were there
+  StackWalk::Known made;             // of its own outputs, once it has finished
+  std::vector<store::Stack> inputs;  // once it is ready to run
+  // Every client that waits for this job or for one that depends on it, as far as the news has come. Changes with time.
+  std::vector<Client*> audience;
 
   bool wanted() const noexcept { return !waiters.empty() || !dependents.empty(); }
-  // Every client that waits for this job or for one that depends on it. Changes with time.
-  const std::vector<Client*>& watchers();
-  // One of them. Throws Error{cancelled} when nobody is left.
+  // Whether the audience has changed: by these, or by who waits and depends now.
+  bool hear(const std::vector<Client*>& clients);
+  bool recount();
+  // One of the audience. Throws Error{cancelled} when nobody is left.
   Client& any_client();
-  // The answer of the first watcher that has one: a client may leave while it is asked, and one that came later may
-  // know.
+  // The answer of the first of the audience that has one: a client may leave while it is asked, and one that came later
+  // may know.
   template <class T>
   Task<T> ask(std::function<Task<T>(Client&)> question) {
     std::set<const Client*> asked;
@@ -53,13 +57,11 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
       } catch (...) {
         error = std::current_exception();
       }
-      const auto& others = watchers();
-      const auto next = std::ranges::find_if(others, [&](const Client* c) { return !asked.contains(c); });
-      if (cancel.requested() || next == others.end()) std::rethrow_exception(error);
+      const auto next = std::ranges::find_if(audience, [&](const Client* c) { return !asked.contains(c); });
+      if (cancel.requested() || next == audience.end()) std::rethrow_exception(error);
       client = *next;
     }
   }
-  Task<std::string> secret(std::string secret_name);
   void tell(link::Event event);
   void started(std::string why);
   void ended(link::Outcome outcome, std::string text, std::string how = {});
@@ -71,12 +73,8 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   void progress(std::string what, std::int64_t done, std::int64_t total) override;
   Task<std::optional<plugin::Credentials>> credentials(std::string realm) override;
   Task<UniqueFd> open_socket(std::string id) override;
+  Task<std::string> secret(std::string secret_name) override;
   TaskGroup& questions() override;
-
- private:
-  void gather_watchers();
-  std::vector<Client*> watchers_;
-  std::uint64_t watchers_generation_ = 0;
 };
 
 // "exec echo hi", "pull docker.io/library/alpine:3", "copy /a", ...

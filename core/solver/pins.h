@@ -21,7 +21,10 @@ KnownPin unpack_pin(const std::string& packed);  // throws corrupt_data
 std::string pin_name(const plugin::SourceRef& ref);
 
 // The store's layers for one layer of a pin; none if it was not delivered yet. [thread-safe]
-std::optional<store::Stack> find_layer(store::Store& store, const plugin::SourceLayer& layer);
+// pin: see pinned_name().
+std::optional<store::Stack> find_layer(store::Store& store, const std::string& pin, const plugin::SourceLayer& layer);
+// Names a pin among those of all sources.
+std::string pinned_name(const std::string& scheme, const std::string& pin_digest);
 
 // Answers a source's questions while it pins for one client.
 class PinOwner final : public CallOwner {
@@ -34,6 +37,7 @@ class PinOwner final : public CallOwner {
     return client_.credentials(std::move(realm), cancel_);
   }
   Task<UniqueFd> open_socket(std::string id) override { return client_.open_socket(std::move(id), cancel_); }
+  Task<std::string> secret(std::string name) override { return client_.secret(std::move(name), cancel_); }
   TaskGroup& questions() override { return tasks_; }
 
  private:

@@ -43,9 +43,10 @@ bool as_expected(dag::Expect expect, int code) {
 
 }  // namespace
 
-Task<void> Solver::ended_or_cancelled(int done_fd, CancelToken cancel) {
+Task<void> Solver::ended_or_cancelled(std::vector<int> fds, CancelToken cancel) {
   const OneShot<Unit> done(loop_);
-  const auto watch = loop_.when_readable(done_fd, [done] { done.set({}); });
+  std::vector<Loop::Handle> watches;
+  for (const int fd : fds) watches.push_back(loop_.when_readable(fd, [done] { done.set({}); }));
   const auto on_cancel = cancel.on_cancel([done] { done.set({}); });
   co_await done;
 }
@@ -131,14 +132,22 @@ Task<store::Record> Solver::run_process(JobPtr job, ExecRun& run, plugin::Networ
 // it.
 Task<plugin::ExecStatus> Solver::process_end(JobPtr job, ExecRun& run) {
   const CancelToken cancel = job->cancel.token();
-  co_await ended_or_cancelled(run.done_fd(), cancel);
+  auto fds = run.lost_fds();
+  const bool may_be_lost = !fds.empty();
+  fds.push_back(run.done_fd());
+  co_await ended_or_cancelled(std::move(fds), cancel);
   if (cancel.cancelled()) {
     co_await on_pool(loop_, exec_io_, [&] { run.terminate(); });
     co_await ended_or_late(run.done_fd(), termination_grace_);
     throw Error(Code::cancelled, cancel.reason());
   }
+  // What serves a network may see the end of the process before anybody else does.
+  if (may_be_lost) co_await ended_or_late(run.done_fd(), termination_grace_);
   Call call = job->call();
-  co_return co_await on_pool(loop_, exec_io_, [&] { return run.end(call); });
+  co_return co_await on_pool(loop_, exec_io_, [&] {
+    if (may_be_lost) run.throw_if_lost();
+    return run.end(call);
+  });
 }
 
 }  // namespace dagger::solver

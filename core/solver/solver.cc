@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <thread>
-#include <unordered_set>
 
 #include "core/base/log.h"
 #include "core/solver/job.h"
+#include "core/solver/reason.h"
 #include "core/solver/tiers.h"
+#include "core/solver/turns.h"
 #include "core/solver/volume_locks.h"
 
 namespace dagger::solver {
@@ -20,13 +21,10 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
-bool recorded(const dag::Op& op) {
-  return !std::holds_alternative<dag::Scratch>(op.fields) && !std::holds_alternative<dag::Merge>(op.fields);
-}
-
-const store::Output* output_of(const store::Record& record, const std::string& name) {
-  const auto it = std::ranges::find(record.outputs, name, &store::Output::name);
-  return it == record.outputs.end() ? nullptr : &*it;
+store::Stack joined(const std::vector<store::Stack>& stacks) {
+  store::Stack all;
+  for (const auto& s : stacks) all.insert(all.end(), s.begin(), s.end());
+  return all;
 }
 
 // Nothing as long as the digest of an input is not known.
@@ -44,12 +42,6 @@ std::optional<Digest> content_key(const store::Store& store, const dag::Vertex& 
   const std::size_t first = parts.size() - inputs.size();
   for (std::size_t i = 0; i < inputs.size(); ++i) parts[first + i].value = digests[i];
   return dag::key_of(vertex.op, parts, dag::InputsAre::contents);
-}
-
-Task<void> next_turn(Loop& loop) {
-  const OneShot<Unit> turn(loop);
-  loop.post([turn] { turn.set({}); });
-  co_await turn;
 }
 
 }  // namespace
@@ -82,63 +74,6 @@ Task<void> Solver::close() {
   co_await work_.join();
 }
 
-// ---- from an output to its layers ----
-
-Solver::Walk Solver::walk(const dag::Vertex& vertex, const std::string& output, const KnownStacks& known) const {
-  // A stack is the base's stack plus the op's own layers: collected from the top down, bases pushed last are visited
-  // first.
-  struct Visit {
-    const dag::Vertex* vertex;
-    const std::string* output;  // null: the layers alone
-    const store::Stack* layers = nullptr;
-    std::shared_ptr<const void> keep;  // owns layers
-  };
-  Walk result;
-  std::unordered_set<const dag::Vertex*> reported;
-  std::vector<Visit> open{{&vertex, &output}};
-  while (!open.empty()) {
-    Visit v = std::move(open.back());
-    open.pop_back();
-    if (v.output == nullptr) {
-      result.stack.insert(result.stack.end(), v.layers->begin(), v.layers->end());
-      continue;
-    }
-    const auto visit_input = [&](std::size_t i) {
-      open.push_back({v.vertex->inputs[i], &v.vertex->op.inputs[i].output});
-    };
-    if (const auto at = known.find({v.vertex->key, *v.output}); at != known.end()) {
-      open.push_back({v.vertex, nullptr, at->second.get(), at->second});
-      continue;
-    }
-    if (std::holds_alternative<dag::Scratch>(v.vertex->op.fields)) continue;
-    if (std::holds_alternative<dag::Merge>(v.vertex->op.fields)) {
-      for (std::size_t i = v.vertex->inputs.size(); i-- > 0;) visit_input(i);
-      continue;
-    }
-    const RecordPtr record = store_.find(v.vertex->key);
-    const store::Output* out = record ? output_of(*record, *v.output) : nullptr;
-    if (out == nullptr) {
-      if (reported.insert(v.vertex).second) result.missing.push_back(v.vertex);
-      continue;
-    }
-    open.push_back({v.vertex, nullptr, &out->layers, record});
-    if (out->base_input >= 0 && static_cast<std::size_t>(out->base_input) < v.vertex->inputs.size())
-      visit_input(static_cast<std::size_t>(out->base_input));
-  }
-  return result;
-}
-
-std::vector<store::Stack> Solver::input_stacks(const Job& job) const {
-  const auto& vertex = job.vertex;
-  std::vector<store::Stack> stacks;
-  for (std::size_t i = 0; i < vertex.inputs.size(); ++i) {
-    auto w = walk(*vertex.inputs[i], vertex.op.inputs[i].output, job.known);
-    if (!w.missing.empty()) throw Error(Code::internal, "an input of " + describe(vertex.op) + " vanished");
-    stacks.push_back(std::move(w.stack));
-  }
-  return stacks;
-}
-
 // ---- wanting ----
 
 Task<Solver::RecordPtr> Solver::outcome(Client& client, Digest op, CancelToken cancel) {
@@ -152,13 +87,19 @@ Task<store::Stack> Solver::stack(Client& client, dag::Ref ref, CancelToken cance
   if (vertex == nullptr) throw Error(Code::not_found, "unknown op " + ref.op.str());
   if (const auto names = dag::outputs(vertex->op); std::ranges::find(names, ref.output) == names.end())
     throw Error(Code::not_found, describe(vertex->op) + " has no output '" + ref.output + "'");
+  const StackWalk::Known nothing;
   for (;;) {
-    auto w = walk(*vertex, ref.output);
-    if (w.missing.empty()) {
-      announce_hits(client, *vertex);
-      co_return std::move(w.stack);
+    Turns turns(loop_);
+    StackWalk walk(store_, nothing, *vertex, ref.output);
+    while (walk.step())
+      if (turns.over()) co_await turns.next();
+    if (walk.gaps.empty()) {
+      co_await announce_hits(client, *vertex);
+      co_return std::move(walk.stack);
     }
-    co_await want_all(client, std::move(w.missing), cancel);
+    std::vector<const dag::Vertex*> missing;
+    for (const auto& gap : walk.gaps) missing.push_back(gap.vertex);
+    co_await want_all(client, std::move(missing), cancel);
   }
 }
 
@@ -188,7 +129,7 @@ Task<Solver::RecordPtr> Solver::want(Client& client, const dag::Vertex& vertex, 
   cancel.throw_if_cancelled();
   if (!recorded(vertex.op)) co_return std::make_shared<store::Record>();
   if (auto record = store_.find(vertex.key)) {
-    announce_hits(client, vertex);
+    co_await announce_hits(client, vertex);
     co_return record;
   }
   const auto graph = client.graph();
@@ -196,6 +137,7 @@ Task<Solver::RecordPtr> Solver::want(Client& client, const dag::Vertex& vertex, 
   const JobPtr job = job_for(graph, vertex, created);
   const OneShot<RecordPtr> result(loop_);
   const auto waiter = job->waiters.insert(job->waiters.end(), Job::Waiter{&client, result});
+  if (job->hear({&client})) tell_dependencies(*job);
   plan_all(std::move(created));  // a job may start here, and end: who wants it is known by now
   const auto error = std::make_exception_ptr(Error(Code::cancelled, "cancelled by the client"));
   const auto on_cancel =
@@ -211,13 +153,13 @@ Task<Solver::RecordPtr> Solver::want(Client& client, const dag::Vertex& vertex, 
   }
   if (!inside.empty()) slots_.take_back(inside);
   job->waiters.erase(waiter);
-  ++interest_generation_;
   release(job);
   if (failed) std::rethrow_exception(failed);
   co_return record;
 }
 
-void Solver::announce_hits(Client& client, const dag::Vertex& vertex) {
+Task<void> Solver::announce_hits(Client& client, const dag::Vertex& vertex) {
+  Turns turns(loop_);
   std::vector<const dag::Vertex*> open{&vertex};
   while (!open.empty()) {
     const auto* v = open.back();
@@ -235,131 +177,8 @@ void Solver::announce_hits(Client& client, const dag::Vertex& vertex) {
       client.event(e);
     }
     for (const auto* in : v->inputs) open.push_back(in);
+    if (turns.over()) co_await turns.next();
   }
-}
-
-// ---- jobs ----
-
-Solver::JobPtr Solver::job_for(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex,
-                               std::vector<JobPtr>& created) {
-  const auto it = jobs_.find(vertex.key);
-  if (it != jobs_.end()) return it->second;
-  auto job = std::make_shared<Job>(*this, graph, vertex);
-  jobs_.emplace(vertex.key, job);
-  created.push_back(job);
-  return job;
-}
-
-void Solver::plan_all(std::vector<JobPtr> created) {
-  unplanned_.insert(unplanned_.end(), std::make_move_iterator(created.begin()), std::make_move_iterator(created.end()));
-  if (!planning_) work_.spawn(plan_in_turns());
-}
-
-Task<void> Solver::plan_in_turns() {
-  constexpr int jobs_a_turn = 200;
-  planning_ = true;
-  while (!unplanned_.empty()) {
-    for (int i = 0; i < jobs_a_turn && !unplanned_.empty(); ++i) {
-      const JobPtr job = std::move(unplanned_.back());
-      unplanned_.pop_back();
-      if (job->state == Job::State::planned) plan(job, unplanned_);
-    }
-    if (!unplanned_.empty()) co_await next_turn(loop_);
-  }
-  planning_ = false;
-}
-
-void Solver::plan(const JobPtr& job, std::vector<JobPtr>& created) {
-  std::unordered_set<Job*> known;
-  for (std::size_t i = 0; i < job->vertex.inputs.size(); ++i) {
-    for (const auto* m : walk(*job->vertex.inputs[i], job->vertex.op.inputs[i].output, job->known).missing) {
-      const JobPtr dependency = job_for(job->graph, *m, created);
-      if (!known.insert(dependency.get()).second) continue;
-      dependency->dependents.push_back(job.get());
-      job->dependencies.push_back(dependency);
-      ++job->missing;
-      ++interest_generation_;
-    }
-  }
-  if (job->missing != 0) return;
-  job->state = Job::State::running;
-  work_.spawn(run(job));
-}
-
-void Solver::restart(const JobPtr& job) {
-  job->state = Job::State::planned;
-  job->cancel = CancelSource();
-  plan_all({job});
-}
-
-void Solver::finish(JobPtr first, RecordPtr record, std::exception_ptr error) {
-  struct End {
-    JobPtr job;
-    RecordPtr record;
-    std::exception_ptr error;
-  };
-  std::vector<End> ends{{std::move(first), std::move(record), std::move(error)}};
-  while (!ends.empty()) {
-    const End end = std::move(ends.back());
-    ends.pop_back();
-    Job& job = *end.job;
-    if (job.state == Job::State::ended) continue;
-    // Cancelled because nobody wanted it, and now somebody does: from the start.
-    if (end.error && job.cancel.requested() && !closing_.requested() && job.wanted()) {
-      job.known.clear();  // nothing has kept them meanwhile
-      restart(end.job);
-      continue;
-    }
-    job.state = Job::State::ended;
-    if (const auto it = jobs_.find(job.vertex.key); it != jobs_.end() && it->second == end.job) jobs_.erase(it);
-    for (const auto& w : job.waiters) end.error ? w.result.fail(end.error) : w.result.set(end.record);
-    const auto dependents = std::exchange(job.dependents, {});
-    for (Job* d : dependents) {
-      const JobPtr dependent = d->shared_from_this();
-      std::erase(dependent->dependencies, end.job);
-      --dependent->missing;
-      if (end.error) {
-        for (const auto& other : std::exchange(dependent->dependencies, {})) {
-          std::erase(other->dependents, d);
-          ++interest_generation_;
-          release(other);
-        }
-        dependent->missing = 0;
-        ends.push_back({dependent, nullptr, end.error});
-        continue;
-      }
-      dependent->known.insert(job.made.begin(), job.made.end());
-      if (dependent->missing == 0) restart(dependent);
-    }
-  }
-}
-
-void Solver::release(JobPtr first) {
-  std::vector<JobPtr> open{std::move(first)};
-  while (!open.empty()) {
-    const JobPtr job = std::move(open.back());
-    open.pop_back();
-    if (job->wanted() || job->state == Job::State::ended) continue;
-    ++interest_generation_;
-    if (job->state == Job::State::running) {
-      job->cancel.request("nobody wants it any more");
-      continue;
-    }
-    job->state = Job::State::ended;
-    if (const auto it = jobs_.find(job->vertex.key); it != jobs_.end() && it->second == job) jobs_.erase(it);
-    for (const auto& dependency : std::exchange(job->dependencies, {})) {
-      std::erase(dependency->dependents, job.get());
-      open.push_back(dependency);
-    }
-  }
-}
-
-void Solver::leave(Client& client) {
-  // The waiters themselves belong to calls that are about to end.
-  for (const auto& [key, job] : jobs_)
-    for (auto& w : job->waiters)
-      if (w.client == &client) w.client = nullptr;
-  ++interest_generation_;
 }
 
 // ---- making ----
@@ -367,19 +186,20 @@ void Solver::leave(Client& client) {
 Task<void> Solver::run(JobPtr job) {
   RecordPtr record;
   std::exception_ptr error;
+  const auto inputs = std::move(job->inputs);
+  const auto lease = store_.lease(joined(inputs));
   // In a turn of its own: a long row of hits neither holds the thread nor needs a stack as deep as itself.
   co_await next_turn(loop_);
   try {
     job->cancel.token().throw_if_cancelled();
-    auto inputs = input_stacks(*job);
-    const auto lease = store_.lease([&] {
-      store::Stack all;
-      for (const auto& s : inputs) all.insert(all.end(), s.begin(), s.end());
-      return all;
-    }());
     record = co_await reuse(job, inputs);
     if (!record) {
-      job->started(reason(job->vertex));
+      Reason why(store_, job->vertex);
+      if (why.lies_in_inputs()) {
+        auto call = job->call();
+        co_await on_pool(loop_, io_, [&] { why.look_into_inputs(call); });
+      }
+      job->started(why.text());
       const auto begun = Loop::Clock::now();
       store::Record made = co_await make(job, inputs);
       made.cost_usec = static_cast<std::uint64_t>(
@@ -438,6 +258,7 @@ Solver::RecordPtr Solver::publish(Job& job, store::Record record, const std::vec
   store_.put(std::move(record));
   for (std::size_t i = 1; i < slots.size(); ++i) store_.add_key(slots[i], vertex.key);
   add_content_key(vertex, inputs);
+  Reason::remember_inputs(store_, vertex);
   auto published = store_.find(vertex.key);
   if (!published) throw Error(Code::internal, "a result vanished right after it was stored");
   return published;
@@ -449,8 +270,6 @@ void Solver::add_content_key(const dag::Vertex& vertex, const std::vector<store:
     store_.add_key(*key, vertex.key);
     return;
   }
-  store::Stack all;
-  for (const auto& s : inputs) all.insert(all.end(), s.begin(), s.end());
   // Solver and vertex may be gone by then: keep what the key needs.
   auto later = std::make_shared<dag::Vertex>();
   later->op = vertex.op;
@@ -458,23 +277,9 @@ void Solver::add_content_key(const dag::Vertex& vertex, const std::vector<store:
   later->key = vertex.key;
   later->times_matter = vertex.times_matter;
   later->inputs.resize(inputs.size());
-  store_.when_digested(all, [&store = store_, later, inputs] {
+  store_.when_digested(joined(inputs), [&store = store_, later, inputs] {
     if (const auto key = content_key(store, *later, inputs)) store.add_key(*key, later->key);
   });
-}
-
-std::string Solver::reason(const dag::Vertex& vertex) const {
-  RecordPtr nearest;
-  std::string best;
-  for (const auto& slot : dag::slots(vertex.op, vertex.parts)) {
-    auto record = store_.last_in_slot(slot);
-    if (!record) record = store_.find(slot);
-    if (!record || record->kind != dag::kind_name(vertex.op)) continue;
-    auto text = dag::explain(record->parts, vertex.parts);
-    // The record with the fewest differences says most.
-    if (best.empty() || std::ranges::count(text, ',') < std::ranges::count(best, ',')) best = std::move(text);
-  }
-  return best.empty() ? "never made before" : best;
 }
 
 Task<store::Record> Solver::make(JobPtr job, std::vector<store::Stack> inputs) {

@@ -18,6 +18,7 @@
 #include "core/solver/client.h"
 #include "core/solver/output_pump.h"
 #include "core/solver/slots.h"
+#include "core/solver/stack_walk.h"
 #include "core/store/store.h"
 #include "dagger/plugin/cache_store.h"
 #include "dagger/plugin/executor.h"
@@ -33,6 +34,7 @@ namespace dagger::solver {
 struct Job;
 struct KnownPin;
 class ExecRun;
+class Turns;
 class VolumeLocks;
 class CacheTiers;
 
@@ -94,39 +96,37 @@ class Solver {
   friend struct Job;
   using JobPtr = std::shared_ptr<Job>;
 
-  // What stands between an output and its stack: nothing, or ops that have no record.
-  struct Walk {
-    store::Stack stack;  // valid if missing is empty
-    std::vector<const dag::Vertex*> missing;
-  };
-  // Stacks of outputs (by the key of their op, and name) that need no walk any more.
-  using KnownStacks = std::map<std::pair<Digest, std::string>, std::shared_ptr<const store::Stack>>;
-  Walk walk(const dag::Vertex& vertex, const std::string& output, const KnownStacks& known = {}) const;
-  std::vector<store::Stack> input_stacks(const Job& job) const;  // throws if one is missing
-
   Task<RecordPtr> want(Client& client, const dag::Vertex& vertex, CancelToken cancel);
   Task<void> want_all(Client& client, std::vector<const dag::Vertex*> vertices, CancelToken cancel);
   Task<void> want_or_stop(Client& client, const dag::Vertex& vertex, CancelSource stop);
-  void announce_hits(Client& client, const dag::Vertex& vertex);
-  void plan_all(std::vector<JobPtr> created);
-  Task<void> plan_in_turns();
-  void plan(const JobPtr& job, std::vector<JobPtr>& created);
+  Task<void> announce_hits(Client& client, const dag::Vertex& vertex);
+
+  // Jobs (jobs.cc). Each of these begins at once and goes on in turns of its own when there is much to do.
   JobPtr job_for(const std::shared_ptr<dag::Graph>& graph, const dag::Vertex& vertex, std::vector<JobPtr>& created);
-  void restart(const JobPtr& job);
+  void plan_all(std::vector<JobPtr> jobs);
+  Task<void> plan_in_turns();
+  Task<void> plan(JobPtr job, Turns& turns);  // turns: of the coroutine that awaits this
+  void finish(JobPtr job, RecordPtr record, std::exception_ptr error);
+  void release(JobPtr job);                // who wants it has changed
+  void tell_dependencies(const Job& job);  // who listens to it has changed
+  void settle();
+  Task<void> settle_in_turns();
+  void end(JobPtr job, RecordPtr record, std::exception_ptr error);
+  void give_up_if_unwanted(const JobPtr& job);
+  void retire(const JobPtr& job);
+  void detach(const JobPtr& job);
+
   Task<void> run(JobPtr job);
   Task<RecordPtr> reuse(JobPtr job, const std::vector<store::Stack>& inputs);
   Task<store::Record> make(JobPtr job, std::vector<store::Stack> inputs);
   RecordPtr publish(Job& job, store::Record record, const std::vector<store::Stack>& inputs);
   void add_content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs);
-  std::string reason(const dag::Vertex& vertex) const;
-  void finish(JobPtr job, RecordPtr record, std::exception_ptr error);
-  void release(JobPtr job);
 
   // One per family of ops; each returns the outputs and leaves key, parts and times to run().
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_process(JobPtr job, ExecRun& run, plugin::Network& network);
   Task<plugin::ExecStatus> process_end(JobPtr job, ExecRun& run);
-  Task<void> ended_or_cancelled(int done_fd, CancelToken cancel);
+  Task<void> ended_or_cancelled(std::vector<int> fds, CancelToken cancel);
   Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_source(JobPtr job);
@@ -145,9 +145,15 @@ class Solver {
   std::unique_ptr<VolumeLocks> volumes_;
   std::unique_ptr<CacheTiers> tiers_;
   std::unordered_map<Digest, JobPtr> jobs_;  // by definition key
-  std::vector<JobPtr> unplanned_;
-  bool planning_ = false;
-  std::uint64_t interest_generation_ = 1;  // changes when who waits for what does
+  struct End {
+    JobPtr job;
+    RecordPtr record;
+    std::exception_ptr error;
+  };
+  std::vector<JobPtr> unplanned_;  // of plan_in_turns()
+  std::vector<End> ends_;          // of settle_in_turns(), as the next two
+  std::vector<JobPtr> perhaps_unwanted_, recounts_;
+  bool planning_ = false, settling_ = false;
   std::uint64_t next_exec_ = 1;
   TaskGroup work_;
   CancelSource closing_;

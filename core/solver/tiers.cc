@@ -68,6 +68,22 @@ void put_file(plugin::CacheStore& tier, const Digest& digest, UniqueFd fd, plugi
   tier.write_blob(digest.str(), size, stream, ctx);
 }
 
+std::vector<std::string> blobs_of(const TierRecord& record) {
+  std::vector<std::string> blobs;
+  for (const auto& o : record.outputs)
+    for (const auto& layer : o.layers) blobs.push_back(layer.str());
+  for (const auto& log : {record.stdout_log, record.stderr_log})
+    if (!log.zero()) blobs.push_back(log.str());
+  return blobs;
+}
+
+// What has to stay in a tier for this record to stay of use.
+std::vector<std::string> with_blobs(const std::string& key, const std::string& encoded) {
+  auto names = blobs_of(cbor::unpack<TierRecord>(encoded));
+  names.push_back(key);
+  return names;
+}
+
 }  // namespace
 
 std::optional<store::Record> CacheTiers::find(const std::vector<Digest>& keys, plugin::CallContext& ctx) {
@@ -77,7 +93,7 @@ std::optional<store::Record> CacheTiers::find(const std::vector<Digest>& keys, p
     try {
       for (const auto& [key, encoded] : tier->records(names, ctx))
         if (auto record = bring(*tier, encoded, ctx)) {
-          tier->touch({key}, ctx);
+          tier->touch(with_blobs(key, encoded), ctx);
           return record;
         }
     } catch (const Error& e) {
@@ -139,7 +155,7 @@ void CacheTiers::copy(plugin::CacheStore& tier, const store::Record& record, con
   }
   for (const auto& log : {record.stdout_log, record.stderr_log})
     if (!log.zero() && !tier.missing({log.str()}, ctx).empty()) put_file(tier, log, store_.open_blob(log), ctx);
-  tier.put_record(key.str(), cbor::pack(to), ctx);
+  tier.put_record(key.str(), cbor::pack(to), blobs_of(to), ctx);
 }
 
 Task<void> CacheTiers::offer(Loop& loop, Pool& pool, std::shared_ptr<const store::Record> record, Digest key,

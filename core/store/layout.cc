@@ -7,25 +7,35 @@
 
 #include <cerrno>
 #include <charconv>
+#include <thread>
 
 #include "core/base/fs.h"
 
 namespace dagger::store {
 
-Layout::Layout(const std::string& dir) : dir_(clean_path(dir)) {
+namespace {
+constexpr std::chrono::milliseconds lock_pause(10);
+}
+
+Layout::Layout(const std::string& dir, std::chrono::milliseconds lock_wait) : dir_(clean_path(dir)) {
   make_dirs(parent_path(dir_), 0755);
   make_dirs(dir_, 0700);
   dir_fd_ = open_file(dir_, O_RDONLY | O_DIRECTORY);
-  take_lock();
+  take_lock(lock_wait);
   check_version();
   for (const char* name : {"layers", "blobs", "volumes", "work", "scratch"}) make_dirs(dir_ + "/" + name, 0700);
 }
 
-void Layout::take_lock() {
+void Layout::take_lock(std::chrono::milliseconds wait) {
   const std::string path = dir_ + "/lock";
   lock_ = open_file(path, O_RDWR | O_CREAT, 0600);
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  while (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) throw_errno("lock " + path);
+    if (std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(lock_pause);
+      continue;
+    }
     std::string pid = read_all(lock_.get(), 64);
     while (!pid.empty() && pid.back() == '\n') pid.pop_back();
     throw Error(Code::unavailable, "state directory " + dir_ + " is in use by another runner" +

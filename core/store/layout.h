@@ -11,6 +11,7 @@
 //
 // Everything that is published is made in work/ or scratch/ and then renamed. [thread-safe] once made.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -22,8 +23,9 @@ namespace dagger::store {
 class Layout {
  public:
   static constexpr int version = 1;
-  // Creates what is missing and takes the lock. Throws unavailable, unsupported, permission_denied.
-  explicit Layout(const std::string& dir);
+  // Creates what is missing and takes the lock, for which it waits at most so long. Throws unavailable, unsupported,
+  // permission_denied. [blocking]
+  explicit Layout(const std::string& dir, std::chrono::milliseconds lock_wait = {});
 
   int fd() const noexcept { return dir_fd_.get(); }
   const std::string& dir() const noexcept { return dir_; }
@@ -37,7 +39,7 @@ class Layout {
   std::string database() const { return dir_ + "/records.db"; }
 
  private:
-  void take_lock();
+  void take_lock(std::chrono::milliseconds wait);
   void check_version() const;
   std::string dir_;
   UniqueFd dir_fd_, lock_;

@@ -17,11 +17,13 @@
 #include "core/store/blobs.h"
 #include "core/store/database.h"
 #include "core/store/digester.h"
+#include "core/store/flatten.h"
 #include "core/store/index.h"
 #include "core/store/journal.h"
 #include "core/store/layout.h"
 #include "core/store/sweeper.h"
 #include "core/store/tree/dir.h"
+#include "core/store/tree/merge.h"
 #include "core/store/tree/tar_tree.h"
 #include "core/store/tree/walk.h"
 #include "core/store/unpack/unpack.h"
@@ -42,6 +44,10 @@ std::string boot_id() {
 
 // Values of these tables go when nobody has asked for them for a week.
 bool expires(const std::string& table) { return table == "recipe" || table == "op"; }
+
+const char* mark_prefix(const std::string& form) {
+  return form == plugin::form::overlay_trusted ? trusted_overlay : user_overlay;
+}
 
 class CountedLease final : public Lease {
  public:
@@ -64,6 +70,7 @@ class LeasedView final : public plugin::View {
       : lease_(std::move(lease)), view_(std::move(view)) {}
   int root_fd() const noexcept override { return view_->root_fd(); }
   bool detached_mount() const noexcept override { return view_->detached_mount(); }
+  int lost_fd() const noexcept override { return view_->lost_fd(); }
   plugin::SealedLayer seal(plugin::CallContext& ctx) override { return view_->seal(ctx); }
 
  private:
@@ -89,7 +96,7 @@ class StoreImpl final : public Store {
       : snapshotter_(snapshotter),
         traits_(snapshotter.traits()),
         log_(log),
-        layout_(options.dir),
+        layout_(options.dir, options.lock_wait),
         database_(layout_.database(), boot_id()),
         index_(std::make_shared<Index>()),
         journal_(database_, layout_.fd(), options.commit_interval, log),
@@ -143,7 +150,8 @@ class StoreImpl final : public Store {
 
   std::unique_ptr<plugin::View> view(const Stack& stack, plugin::CallContext& ctx) override {
     auto held = lease(stack);
-    return std::make_unique<LeasedView>(std::move(held), snapshotter_.open({layers(stack), false, "", {}}, ctx));
+    const Stack shown = shortened(stack, ctx);
+    return std::make_unique<LeasedView>(lease(shown), snapshotter_.open({layers(shown), false, "", {}}, ctx));
   }
   std::unique_ptr<Workspace> workspace(const Stack& base, const std::vector<plugin::MountStub>& stubs,
                                        plugin::CallContext& ctx) override;
@@ -184,8 +192,9 @@ class StoreImpl final : public Store {
     if (::rename(path.c_str(), place.c_str()) != 0) throw_errno("rename " + path + " to " + place);
     row.forms = {form};
     journal_.add(PutLayer{id, encode(row)});
+    const bool known = !row.content.zero();
     index_->put_layer(id, std::move(row));
-    digester_.add(id);
+    if (!known) digester_.add(id);
     return id;
   }
   Sweeper& sweeper() noexcept { return sweeper_; }
@@ -197,27 +206,39 @@ class StoreImpl final : public Store {
     return out;
   }
 
-  // As the snapshotter wants them; what an opaque root hides is left out.
+  LayerRow row_of(LayerId id) const {
+    auto row = index_->layer(id);
+    if (!row) throw Error(Code::not_found, "layer " + std::to_string(id) + " is not in the store");
+    return std::move(*row);
+  }
+
+  // Without what an opaque root hides, and with many layers made one if there are more than the snapshotter can stack.
+  Stack shortened(const Stack& stack, plugin::CallContext& ctx) {
+    Stack shown;
+    for (const LayerId id : stack) {
+      if (row_of(id).opaque_root) shown.clear();
+      shown.push_back(id);
+    }
+    if (traits_.max_stack == 0) return shown;
+    return flatten(std::move(shown), traits_.max_stack, [&](const Stack& group) { return merged(group, ctx); });
+  }
+  LayerId merged(const Stack& group, plugin::CallContext& ctx);
+
+  // As the snapshotter wants them.
   std::vector<plugin::Layer> layers(const Stack& stack) const {
     std::vector<plugin::Layer> out;
     for (const LayerId id : stack) {
-      const auto row = index_->layer(id);
-      if (!row) throw Error(Code::not_found, "layer " + std::to_string(id) + " is not in the store");
-      if (row->opaque_root) out.clear();
+      const auto row = row_of(id);
       const auto readable = [&](const std::string& form) {
         return std::find(traits_.reads.begin(), traits_.reads.end(), form) != traits_.reads.end();
       };
-      if (std::none_of(row->forms.begin(), row->forms.end(), readable))
+      if (std::none_of(row.forms.begin(), row.forms.end(), readable))
         throw Error(
             Code::unsupported,
-            "layer " + std::to_string(id) + " exists as " + row->forms.front() +
+            "layer " + std::to_string(id) + " exists as " + row.forms.front() +
                 ", which the configured snapshotter cannot read: use the one that made it, or another state directory");
-      out.push_back({std::to_string(id), places(id, *row)});
+      out.push_back({std::to_string(id), places(id, row), row.diff_id});
     }
-    if (traits_.max_stack != 0 && out.size() > traits_.max_stack)
-      throw Error(Code::unsupported, std::to_string(out.size()) + " layers are more than the " +
-                                         std::to_string(traits_.max_stack) +
-                                         " that the configured snapshotter can stack");
     return out;
   }
 
@@ -252,6 +273,7 @@ class StoreImpl final : public Store {
   std::atomic<LayerId> next_layer_{1};
   std::atomic<LayerId> reserved_{0};
   std::mutex reserve_mutex_;
+  std::mutex merge_mutex_;
 };
 
 class WorkspaceImpl final : public Workspace {
@@ -268,6 +290,7 @@ class WorkspaceImpl final : public Workspace {
   void set(std::unique_ptr<plugin::View> view) { view_ = std::move(view); }
   int root_fd() const noexcept override { return view_->root_fd(); }
   bool detached_mount() const noexcept override { return view_->detached_mount(); }
+  int lost_fd() const noexcept override { return view_->lost_fd(); }
   std::optional<LayerId> seal(plugin::CallContext& ctx) override {
     const auto sealed = view_->seal(ctx);
     if (sealed.empty) return std::nullopt;
@@ -286,9 +309,10 @@ class WorkspaceImpl final : public Workspace {
 
 std::unique_ptr<Workspace> StoreImpl::workspace(const Stack& base, const std::vector<plugin::MountStub>& stubs,
                                                 plugin::CallContext& ctx) {
-  auto held = lease(base);
-  plugin::ViewRequest request{layers(base), true, sweeper_.make_work_dir(), stubs};
-  auto out = std::make_unique<WorkspaceImpl>(*this, request.workspace, std::move(held));
+  const auto held = lease(base);
+  const Stack shown = shortened(base, ctx);
+  plugin::ViewRequest request{layers(shown), true, sweeper_.make_work_dir(), stubs};
+  auto out = std::make_unique<WorkspaceImpl>(*this, request.workspace, lease(shown));
   out->set(snapshotter_.open(request, ctx));
   return out;
 }
@@ -300,12 +324,16 @@ class PlainWorkspace final : public Workspace {
     make_dirs(path(), 0755);
     root_ = open_file(path(), O_RDONLY | O_DIRECTORY);
     if (::fchmod(root_.get(), 0755) != 0) throw_errno("chmod " + path());
+    before_ = stat_of(root_.get());
   }
   int root_fd() const noexcept override { return root_.get(); }
   bool detached_mount() const noexcept override { return false; }
   std::optional<LayerId> seal(plugin::CallContext& ctx) override {
     LayerRow row = account(ctx);
-    if (row.entries == 0) return std::nullopt;
+    const auto after = stat_of(root_.get());
+    const bool same_root =
+        before_.st_mode == after.st_mode && before_.st_uid == after.st_uid && before_.st_gid == after.st_gid;
+    if (row.entries == 0 && same_root) return std::nullopt;
     return store_.publish(path(), form_, std::move(row));
   }
   LayerId publish(LayerRow row) { return store_.publish(path(), form_, std::move(row)); }
@@ -327,7 +355,44 @@ class PlainWorkspace final : public Workspace {
   const std::string form_;
   const WorkDir work_;
   UniqueFd root_;
+  struct stat before_{};
 };
+
+// One layer for a group of layers of a long stack: made once, then found under its parts.
+LayerId StoreImpl::merged(const Stack& group, plugin::CallContext& ctx) {
+  std::string parts = "merged";
+  for (const LayerId id : group) parts += " " + std::to_string(id);
+  const Digest key = Digest::of(parts);
+  const auto find = [&]() -> std::optional<LayerId> {
+    const auto known = value("merged", std::string(key.raw()));
+    if (!known) return std::nullopt;
+    const LayerId id = std::stoull(*known);
+    return index_->layer(id) ? std::optional(id) : std::nullopt;
+  };
+  if (const auto id = find()) return *id;
+  const std::lock_guard one_at_a_time(merge_mutex_);  // of two that need the same the second finds it
+  if (const auto id = find()) return *id;
+
+  const std::string form = unpack_form();
+  const auto held = lease(group);
+  std::vector<std::string> dirs;
+  for (const LayerId id : group) {
+    const auto row = row_of(id);
+    if (std::find(row.forms.begin(), row.forms.end(), form) == row.forms.end())
+      throw Error(Code::unsupported, "layer " + std::to_string(id) + " exists as " + row.forms.front() +
+                                         ", which cannot be merged with others: the stack is too long");
+    dirs.push_back(layout_.layer(id) + "/" + form);
+  }
+  PlainWorkspace workspace(*this, form);
+  const auto total = tree::merge_layers(dirs, workspace.root_fd(), mark_prefix(form), ctx);
+  LayerRow row;
+  row.bytes = total.bytes;
+  row.entries = total.entries;
+  row.content = row.exact = key;  // stands for its parts in views only: nobody asks for its own digests
+  const LayerId id = workspace.publish(std::move(row));
+  put_value("merged", std::string(key.raw()), std::to_string(id));
+  return id;
+}
 
 std::unique_ptr<Workspace> StoreImpl::directory() { return std::make_unique<PlainWorkspace>(*this, unpack_form()); }
 
@@ -335,8 +400,7 @@ LayerId StoreImpl::unpack(plugin::ByteStream& tar, const std::string& blob_diges
                           plugin::CallContext& ctx) {
   const std::string form = unpack_form();
   PlainWorkspace workspace(*this, form);
-  const char* mark = form == plugin::form::overlay_trusted ? trusted_overlay : user_overlay;
-  auto done = store::unpack(tar, workspace.root_fd(), {blob_digest, diff_id, mark, {}}, ctx);
+  auto done = store::unpack(tar, workspace.root_fd(), {blob_digest, diff_id, mark_prefix(form), {}}, ctx);
   LayerRow row;
   row.bytes = done.bytes;
   row.entries = done.entries;

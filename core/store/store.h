@@ -67,6 +67,7 @@ class Workspace {
   virtual ~Workspace() = default;
   virtual int root_fd() const noexcept = 0;
   virtual bool detached_mount() const noexcept = 0;
+  virtual int lost_fd() const noexcept { return -1; }  // as plugin::View
   // Turns the changes into a layer and publishes it; empty when nothing changed. [blocking] once
   virtual std::optional<LayerId> seal(plugin::CallContext& ctx) = 0;
 };
@@ -80,7 +81,8 @@ class Lease {
 struct Options {
   std::string dir;
   std::chrono::milliseconds commit_interval{500};
-  unsigned digest_threads = 1;  // background hashing of sealed layers
+  unsigned digest_threads = 1;             // background hashing of sealed layers
+  std::chrono::milliseconds lock_wait{0};  // for another runner that is about to leave the directory
 };
 
 class Store {

@@ -17,7 +17,6 @@
 namespace dagger::cache_local {
 namespace {
 
-constexpr std::size_t max_record = 64 << 20;
 constexpr std::size_t max_key = 1024;
 constexpr std::size_t chunk = 256 << 10;
 constexpr std::time_t stale_after = 24 * 3600;  // no write takes that long; by the file system's clock
@@ -184,7 +183,8 @@ std::optional<std::string> LocalCache::read_record(const std::string& key) const
   if (!fd) throw_errno("cannot read a record of the local cache");
   struct stat status{};
   if (::fstat(fd.get(), &status) != 0) throw_errno("cannot read a record of the local cache");
-  if (status.st_size < 0 || static_cast<std::size_t>(status.st_size) > max_record + 2 * max_key) return std::nullopt;
+  if (status.st_size < 0 || static_cast<std::size_t>(status.st_size) > plugin::max_record_bytes + 2 * max_key)
+    return std::nullopt;
   std::string whole(static_cast<std::size_t>(status.st_size), '\0');
   std::size_t have = 0;
   while (have < whole.size()) {
@@ -211,10 +211,9 @@ std::vector<std::pair<std::string, std::string>> LocalCache::records(const std::
   return out;
 }
 
-void LocalCache::put_record(const std::string& key, const std::string& record, plugin::CallContext& ctx) {
+void LocalCache::put_record(const std::string& key, const std::string& record, const std::vector<std::string>&,
+                            plugin::CallContext& ctx) {
   throw_if_cancelled(ctx);
-  if (record.size() > max_record)
-    throw Error(Code::invalid_argument, "a record is larger than " + std::to_string(max_record) + " bytes");
   const std::string name = record_place(key);
   NewFile file(*this);
   file.write(record_header(key, record));

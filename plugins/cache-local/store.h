@@ -25,7 +25,8 @@ class LocalCache final : public plugin::CacheStore {
   plugin::CacheStoreTraits traits() const override { return {true, false}; }
   std::vector<std::pair<std::string, std::string>> records(const std::vector<std::string>& keys,
                                                            plugin::CallContext& ctx) override;
-  void put_record(const std::string& key, const std::string& record, plugin::CallContext& ctx) override;
+  void put_record(const std::string& key, const std::string& record, const std::vector<std::string>& blobs,
+                  plugin::CallContext& ctx) override;
   std::vector<std::string> missing(const std::vector<std::string>& digests, plugin::CallContext& ctx) override;
   std::unique_ptr<plugin::ByteStream> read_blob(const std::string& digest, std::int64_t offset, std::int64_t length,
                                                 plugin::CallContext& ctx) override;

@@ -8,7 +8,7 @@ class CrunExecutor final : public dagger::oci::OciExecutor {
  public:
   // The groups are made by the executor: crun's own manager would make one in every hierarchy.
   CrunExecutor(dagger::plugin::Host& host, std::string_view config)
-      : OciExecutor(host, config, {"crun", {"--cgroup-manager=disabled"}, false}) {}
+      : OciExecutor(host, config, {"crun", {"--cgroup-manager=disabled"}, false, true}) {}
 };
 
 }  // namespace

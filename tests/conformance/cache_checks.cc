@@ -91,10 +91,10 @@ void records(const Kit& kit) {
   const auto key = fresh("key"), other = fresh("other key");
   const std::string record("opaque \0 bytes", 14);
   expect(b.cache.records({key, other}, b.ctx).empty(), "a record that was never put is there");
-  b.cache.put_record(key, record, b.ctx);
+  b.cache.put_record(key, record, {}, b.ctx);
   const auto found = b.cache.records({other, key}, b.ctx);
   expect(found.size() == 1 && found[0].first == key && found[0].second == record, "a record is not what was put");
-  b.cache.put_record(key, "newer", b.ctx);
+  b.cache.put_record(key, "newer", {}, b.ctx);
   expect(b.cache.records({key}, b.ctx).at(0).second == "newer", "a record that was put again shows its old text");
   expect(b.cache.records({}, b.ctx).empty() && b.cache.missing({}, b.ctx).empty(),
          "asking for nothing gives something");
@@ -121,7 +121,7 @@ void threads(const Kit& kit) {
     for (int round = 0; round < 20; ++round) {
       Text stream(shared);
       b.cache.write_blob(digest, static_cast<std::int64_t>(shared.size()), stream, ctx);
-      b.cache.put_record(digest, std::string(1000, static_cast<char>('a' + i)), ctx);
+      b.cache.put_record(digest, std::string(1000, static_cast<char>('a' + i)), {}, ctx);
       const auto found = b.cache.records({digest}, ctx);
       expect(found.size() == 1 && found[0].second == std::string(1000, found[0].second.at(0)),
              "a record is a mixture of two");
@@ -152,7 +152,7 @@ void footprint(const Kit& kit) {
     Text stream(text);
     b.cache.write_blob(Digest::of(text).str(), static_cast<std::int64_t>(text.size()), stream, b.ctx);
     all_of(*b.cache.read_blob(Digest::of(text).str(), 0, -1, b.ctx));
-    b.cache.put_record(text, "x", b.ctx);
+    b.cache.put_record(text, "x", {}, b.ctx);
   };
   use();
   const auto before = Footprint::now();

@@ -73,6 +73,7 @@ struct Check {
 using Checks = std::vector<Check>;
 
 void add_common_checks(Checks& checks);
+void add_file_checks(Checks& checks);
 void add_source_checks(Checks& checks);
 void add_snapshotter_checks(Checks& checks);
 void add_executor_checks(Checks& checks);

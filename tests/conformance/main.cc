@@ -88,6 +88,7 @@ Arguments parse(int argc, char** argv) {
 
 Checks checks_for(const std::string& kind) {
   Checks checks;
+  add_file_checks(checks);
   add_common_checks(checks);
   if (kind == "source") add_source_checks(checks);
   if (kind == "snapshotter") add_snapshotter_checks(checks);

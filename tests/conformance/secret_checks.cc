@@ -16,6 +16,7 @@ class Client final : public SecretContext {
   void progress(std::string_view what, std::int64_t, std::int64_t) noexcept override { logged += what; }
   std::optional<Credentials> credentials(std::string_view) override { return std::nullopt; }
   UniqueFd open_socket(std::string_view id) override { throw Error(Code::not_found, "no socket " + std::string(id)); }
+  UniqueFd open_secret(std::string_view id) override { throw Error(Code::not_found, "no secret " + std::string(id)); }
   std::optional<std::string> prompt(std::string_view, bool) override { return answer(); }
   std::optional<std::string> client_env(std::string_view) override { return answer(); }
   std::string client_cwd() override { return "/"; }

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 from api_case import ask, call, run
 from support import case, processes
@@ -144,6 +145,56 @@ class OnDemand(case.EngineTest):
         with self.engine.session() as session:
             session.query("{defaultPlatform}")
 
+    def test_one_that_is_about_to_end_is_replaced(self):
+        for _ in range(3):
+            self.assertEqual(self.engine.run(["true"]).returncode, 0)
+            self.engine.kill_runners(signal.SIGTERM)
+            result = self.engine.run(["true"])
+            self.assertEqual(result.returncode, 0, result.stderr)
+
+    def newer_program(self) -> Path:
+        """The same program as the next version."""
+        program = self.engine.program
+        current = self.engine.dagger("version").stdout.split()[1].removeprefix("v")
+        major, _, rest = current.partition(".")
+        newer = f"{int(major) + 1}.{rest}"
+        directory = self.engine.dir / "newer"
+        (directory / "bin").mkdir(parents=True)
+        (directory / "lib").symlink_to(program.parents[1] / "lib")
+        copy = directory / "bin" / "dagger"
+        copy.write_bytes(program.read_bytes().replace(b"\0%s\0" % current.encode(), b"\0%s\0" % newer.encode()))
+        copy.chmod(0o755)
+        return copy
+
+    def runs(self, program: Path):
+        result = subprocess.run([program, "run", "true"], env=self.engine.env(), capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def versions(self):
+        return {"newer" if "/newer/" in process.command[0] else "older" for process in self.engine.processes() if "runner" in process.command[1:2]}
+
+    def test_a_newer_tool_replaces_an_older_runner(self):
+        older, newer = self.engine.program, self.newer_program()
+        self.runs(older)
+        self.assertEqual(self.versions(), {"older"})
+        self.runs(newer)
+        self.assertEqual(self.versions(), {"newer"})
+        self.runs(older)
+        self.assertEqual(self.versions(), {"newer"}, "an older tool is served by a newer runner")
+        self.engine.program = newer
+
+    def test_a_newer_tool_disturbs_nobody_who_uses_an_older_runner(self):
+        older, newer = self.engine.program, self.newer_program()
+        with self.engine.session() as session:
+            self.runs(newer)
+            self.assertEqual(session.query("{defaultPlatform}"), {"defaultPlatform": "linux/amd64"})
+            self.runs(older)
+            self.assertEqual(self.versions(), {"older"})
+        processes.eventually(lambda: not self.versions(), 10, "the older runner to end with its last session")
+        self.runs(newer)
+        self.assertEqual(self.versions(), {"newer"})
+        self.engine.program = newer
+
     def test_a_directory_of_somebody_else_is_not_trusted(self):
         directory = self.engine.runtime_dir / "dagger"
         for mode, owner in (0o700, 1234), (0o777, 0):
@@ -168,6 +219,11 @@ class BadStarts(case.EngineTest):
         self.assertNotEqual(status, 0)
         self.assertIn(str(self.engine.state_dir), text)
         self.assertIsNone(first.poll())
+        on_demand = self.engine.run(["true"], env={RUNNER_HOST: None})
+        self.assertNotEqual(on_demand.returncode, 0)
+        for name in str(self.engine.state_dir), f"pid {first.pid}":
+            self.assertIn(name, on_demand.stderr)
+        self.assertEqual(self.engine.run(["true"]).returncode, 0)
 
     def test_a_port_that_is_in_use(self):
         with socket.socket() as taken:
@@ -220,9 +276,15 @@ class BadStarts(case.EngineTest):
         version = next((path for path in self.engine.state_dir.rglob("*version*") if path.is_file()), None)
         self.assertIsNotNone(version, "the state directory says its version")
         version.write_text("999999\n")
+        before = sorted(os.listdir(self.engine.state_dir))
         status, text = self.runner("--listen", f"unix://{self.engine.runtime_dir}/x.sock")
         self.assertNotEqual(status, 0)
         self.assertIn(str(self.engine.state_dir), text)
+        on_demand = self.engine.run(["true"])
+        self.assertNotEqual(on_demand.returncode, 0)
+        self.assertIn(str(self.engine.state_dir), on_demand.stderr)
+        self.assertEqual(version.read_text(), "999999\n")
+        self.assertEqual(sorted(set(os.listdir(self.engine.state_dir)) - {"runner.log"}), before)
 
     def test_it_ends_with_0_on_sigterm_also_while_a_step_runs(self):
         runner = self.engine.start_runner()

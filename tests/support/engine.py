@@ -242,17 +242,20 @@ class Engine:
             os.kill(pid, how)
         return ids
 
-    def mounts(self) -> list[str]:
-        """Mounts in this mount namespace that have to do with this engine's directories."""
-        places = {str(self.dir), str(self.state_dir)}
-        return sorted({line for place in places for line in processes.mounts(place)})
+    def mounts(self, *, everywhere=True) -> list[str]:
+        """Mounts in any mount namespace, or in this one, that have to do with this engine's directories."""
+        look = processes.mounts_everywhere if everywhere else processes.mounts
+        return sorted({line for place in {str(self.dir), str(self.state_dir)} for line in look(place)})
+
+    def left(self) -> list[str]:
+        return [f"process {process}" for process in self.processes()] + [f"mount {line}" for line in self.mounts()]
 
     def check_nothing_is_left(self, within: float = 1.0):
         """Leftovers, unless every process and mount is gone `within` seconds."""
         try:
-            processes.eventually(lambda: not self.processes() and not self.mounts(), within, "processes and mounts to go")
+            processes.eventually(lambda: not self.left(), within, "processes and mounts to go")
         except TimeoutError:
-            left = [f"process {process}" for process in self.processes()] + [f"mount {line}" for line in self.mounts()]
+            left = self.left()
             if left:
                 raise Leftovers("left behind:\n  " + "\n  ".join(left)) from None
 
@@ -283,6 +286,6 @@ class Engine:
                 if pipe and not pipe.closed:
                     pipe.close()
         processes.reap_orphans(except_for={process.pid for process in self._started})
-        for line in reversed(self.mounts()):
+        for line in reversed(self.mounts(everywhere=False)):
             subprocess.run(["umount", "-l", line.split()[4]], check=False, capture_output=True)
         shutil.rmtree(self.dir, ignore_errors=True)

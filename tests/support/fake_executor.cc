@@ -98,7 +98,7 @@ class FakeExecutor::Process final : public plugin::Running {
     if (name == "err") return say(err_, rest + "\n");
     if (name == "env") return say(out_, env(args.at(1)) + "\n");
     if (name == "stdin") return say(out_, read_all(in_.get(), 1 << 20));
-    if (name == "secret") return say(out_, local_.mounts.at(mount(args.at(1))).content);
+    if (name == "secret") return say(out_, request_.mounts.at(mount(args.at(1))).content);
     if (name == "write") return write(args.at(1), args.at(2));
     if (name == "cat") return cat({args.begin() + 1, args.end()});
     if (name == "append") return append(mount(args.at(1)), joined(args.begin() + 2, args.end()));

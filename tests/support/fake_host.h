@@ -58,6 +58,7 @@ class FakeContext final : public plugin::CallContext {
     return found->second;
   }
   UniqueFd open_socket(std::string_view id) override { throw Error(Code::not_found, "no socket " + std::string(id)); }
+  UniqueFd open_secret(std::string_view id) override { throw Error(Code::not_found, "no secret " + std::string(id)); }
 
   std::map<std::string, plugin::Credentials> known_credentials;
   std::vector<std::string> lines() const {

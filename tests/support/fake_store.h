@@ -68,7 +68,7 @@ class MemoryStore final : public store::Store {
   };
   void digest(Layer& layer) const;
 
-  TempDir dir_;
+  TempDir dir_{"/dev/shm"};
   mutable std::mutex mutex_;
   std::unordered_map<Digest, std::shared_ptr<const store::Record>> records_;
   std::unordered_map<Digest, Digest> keys_, slots_;

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -114,3 +115,41 @@ def accepts(host: str) -> bool:
 def mounts(mentioning: str) -> list[str]:
     """The lines of this mount namespace's table that hold `mentioning`."""
     return [line for line in _read("/proc/self/mountinfo").splitlines() if mentioning in line]
+
+
+def mounts_everywhere(mentioning: str) -> list[str]:
+    """Those of every mount namespace that some process is in."""
+    found, seen = [], set()
+    for name in os.listdir("/proc"):
+        try:
+            namespace = os.readlink(f"/proc/{name}/ns/mnt") if name.isdigit() else ""
+        except OSError:  # ended in between
+            namespace = ""
+        if namespace and namespace not in seen:
+            table = _read(f"/proc/{name}/mountinfo").splitlines()
+            found += [f"{namespace} {line}" for line in table if mentioning in line]
+            if table:
+                seen.add(namespace)
+    return found
+
+
+def cgroups_of(processes: list[Process]) -> set[str]:
+    """The directories of the groups that the engine made (dagger-*) for these processes, in every hierarchy."""
+    names = set()
+    for process in processes:
+        names.update(part for part in re.split(r"[/\n]", _read(f"/proc/{process.pid}/cgroup")) if part.startswith("dagger-"))
+    if not names:
+        return set()
+    return {
+        os.path.join(parent, name) for parent, below, _ in os.walk("/sys/fs/cgroup") for name in below if name in names
+    }
+
+
+def in_cgroups(groups: set[str]) -> list[str]:
+    """The ids of the processes in these groups and those below them."""
+    return [
+        f"{parent}: {id}"
+        for group in groups
+        for parent, _, _ in os.walk(group)
+        for id in _read(f"{parent}/cgroup.procs").split()
+    ]

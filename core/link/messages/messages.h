@@ -18,6 +18,7 @@ using cbor::Pairs;
 namespace method {
 // Session -> runner.
 inline constexpr const char* info = "info";                // Empty -> Info
+inline constexpr const char* drain = "drain";              // Empty -> DrainReply; a newer tool to an older runner
 inline constexpr const char* put_ops = "ops.put";          // PutOps -> Empty
 inline constexpr const char* pin = "pin";                  // PinRequest -> PinReply
 inline constexpr const char* solve = "solve";              // Target -> SolveReply
@@ -55,8 +56,13 @@ struct Info {
   std::string version, engine_name, platform;
 };
 
+// now: it takes no more sessions. Else others use it: it serves everybody until all have gone, and ends then.
+struct DrainReply {
+  bool now = false;
+};
+
 struct PutOps {
-  std::vector<std::string> ops;  // dag::encode() of each; inputs before users is not required
+  std::vector<std::string> ops;  // dag::encode() of each; what an op uses stands before it, or was put earlier
 };
 
 struct PinRequest {
@@ -176,6 +182,10 @@ void fields(A& a, Bytes& m) {
 template <class A>
 void fields(A& a, Info& m) {
   a.begin(3), a.field(m.version), a.field(m.engine_name), a.field(m.platform);
+}
+template <class A>
+void fields(A& a, DrainReply& m) {
+  a.begin(1), a.field(m.now);
 }
 template <class A>
 void fields(A& a, PutOps& m) {

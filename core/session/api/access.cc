@@ -53,9 +53,8 @@ void check_name_length(std::string_view path) {
 }
 
 Value exported(const ResolveCall& call, const std::string& path) {
-  // A client of unknown version is answered in the type that the schema it sees has.
-  const auto& version = request_of(call).version;
-  const bool text = !version || *version >= graphql::Version{0, 12, 0};
+  const auto& request = request_of(call);
+  const bool text = request.superset || client_since(call, {0, 12, 0});  // as the schema it sees has it
   return text ? Value(path) : Value(true);
 }
 

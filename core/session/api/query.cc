@@ -117,7 +117,10 @@ void add_query(Resolvers& r) {
   r.value("Query", "host", [](const ResolveCall&) { return object(Host{}); });
   r.value("Query", "defaultPlatform",
           [](const ResolveCall& call) -> Value { return services_of(call).engine.platform; });
-  r.value("Query", "version", [](const ResolveCall& call) -> Value { return services_of(call).engine.version; });
+  r.value("Query", "version", [](const ResolveCall& call) -> Value {
+    request_of(call).asked_version = true;
+    return services_of(call).engine.version;
+  });
 
   later(r, "Query", "loadCacheVolumeFromID", resolve_load<CacheVolume>);
   later(r, "Query", "loadContainerFromID", resolve_load<Container>);

@@ -15,6 +15,7 @@ constexpr std::string_view whiteout_prefix = ".wh.";
 constexpr std::string_view opaque_name = ".wh..wh..opq";
 constexpr std::string_view aufs_prefix = ".wh..wh.";  // bookkeeping of AUFS: no content
 constexpr std::size_t max_path = 4095;
+constexpr int max_links = 40;  // as the kernel
 constexpr std::uint64_t disk_block = 4096;
 
 [[noreturn]] void refuse(const std::string& why) { throw Error(Code::corrupt_data, why); }
@@ -84,14 +85,16 @@ void Apply::place(const TarEntry& entry, TarReader& reader) {
   const std::string path = inside(entry.name);
   if (path == "/") return root_attributes(entry);
   const std::string up = parent_path(path), name = base_name(path);
-  if (up.find("/.wh.") != std::string::npos) refuse("lies in a whiteout");
+  // Files in AUFS's directories of its own are no content, but what hard links of the layer may lead to.
+  const bool bookkeeping = path.compare(1, aufs_prefix.size(), aufs_prefix) == 0 && path.substr(1) != opaque_name;
+  bookkeeping_ = bookkeeping_ || bookkeeping;
+  if (!bookkeeping && up.find("/.wh.") != std::string::npos) refuse("lies in a whiteout");
   parent(up);
-  if (name == opaque_name) {
-    if (up == "/") opaque_root_ = true;
-    return set_opaque(parent_.get(), ".");
+  if (!bookkeeping) {
+    if (name == opaque_name) return opaque_parent();
+    if (name.starts_with(aufs_prefix)) return;
+    if (name.starts_with(whiteout_prefix)) return whiteout(name.substr(whiteout_prefix.size()));
   }
-  if (name.starts_with(aufs_prefix)) return;
-  if (name.starts_with(whiteout_prefix)) return whiteout(name.substr(whiteout_prefix.size()));
   count(disk_block);
   switch (entry.type) {
     case TarType::directory:
@@ -121,27 +124,61 @@ void Apply::forget_parent() {
   parent_path_.clear();
 }
 
+// Where the open parent is, links on the way resolved.
+std::string Apply::real_parent() const {
+  const auto where = [](int fd) { return read_link_at(AT_FDCWD, "/proc/self/fd/" + std::to_string(fd)); };
+  const std::string real = where(parent_.get()).substr(where(root_).size());
+  return real.empty() ? "/" : real;
+}
+
+// Missing directories are made, also where a link leads to one.
 UniqueFd Apply::make_parents(const std::string& path) {
-  constexpr int flags = O_PATH | O_DIRECTORY;
+  constexpr int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
   try {
-    return open_in_root(root_, path, flags);
+    return open_in_root(root_, path, O_PATH | O_DIRECTORY);
   } catch (const Error& e) {
     if (e.code() != Code::not_found) throw;
   }
+  std::string real, rest = path;
   UniqueFd dir = open_in_root(root_, "/", flags);
-  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
-    const std::string so_far = path.substr(0, end), name = base_name(so_far);
-    const auto st = try_stat_at(dir.get(), name);
-    if (!st || is_whiteout(*st)) {
-      if (st && ::unlinkat(dir.get(), name.c_str(), 0) != 0) throw_errno("remove the whiteout of " + name);
-      if (::mkdirat(dir.get(), name.c_str(), 0755) != 0) throw_errno("make directory " + so_far);
-      if (st) set_opaque(dir.get(), name);
-      directory_times_.emplace_back(so_far, 0);
-      count(disk_block);
+  for (int links = 0; !rest.empty();) {
+    const auto slash = rest.find('/');
+    const std::string name = rest.substr(0, slash);
+    rest.erase(0, slash == std::string::npos ? slash : slash + 1);
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      real.resize(real.empty() ? 0 : real.rfind('/'));
+      dir = open_in_root_nofollow(root_, "/" + real, flags);
+      continue;
     }
-    dir = open_in_root(root_, so_far, flags);
-    if (end == std::string::npos) return dir;
+    const auto st = try_stat_at(dir.get(), name);
+    if (st && S_ISLNK(st->st_mode)) {
+      if (++links > max_links) refuse("lies behind too many symbolic links");
+      const std::string target = read_link_at(dir.get(), name);
+      rest = target + "/" + rest;
+      if (target.starts_with('/')) real.clear(), dir = open_in_root(root_, "/", flags);
+      continue;
+    }
+    const bool hidden = st && is_whiteout(*st);
+    if (!st || hidden)
+      make_implied(dir.get(), real, name, hidden);
+    else if (!S_ISDIR(st->st_mode))
+      refuse("lies below " + real + "/" + name + ", which is no directory");
+    real += "/" + name;
+    dir = open_at(dir.get(), name, flags);
   }
+  return dir;
+}
+
+// A directory that the tar has no entry for, yet.
+void Apply::make_implied(int dir, const std::string& up, const std::string& name, bool whiteout) {
+  const std::string path = up + "/" + name;
+  if (whiteout && ::unlinkat(dir, name.c_str(), 0) != 0) throw_errno("remove the whiteout of " + path);
+  if (::mkdirat(dir, name.c_str(), 0755) != 0) throw_errno("make directory " + path);
+  if (whiteout) set_opaque(dir, name);
+  unsettled_[path] = {.implied = !whiteout, .opaque = whiteout};
+  directory_times_.emplace_back(path, 0);
+  count(disk_block);
 }
 
 void Apply::count(std::uint64_t bytes) {
@@ -162,10 +199,25 @@ void Apply::make_free(const std::string& name) {
 
 void Apply::whiteout(const std::string& name) {
   if (name.empty() || name == "." || name == "..") refuse("is no valid whiteout");
-  if (::mknodat(parent_.get(), name.c_str(), S_IFCHR, 0) == 0) return count(0);
+  const std::string up = real_parent();
+  if (::mknodat(parent_.get(), name.c_str(), S_IFCHR, 0) == 0) {
+    unsettled_[up].whiteouts = true;
+    return count(0);
+  }
   if (errno != EEXIST) throw_errno("make a whiteout");
   // The layer's own file hides the lower one already; its own directory must not show the lower one's entries.
-  if (S_ISDIR(stat_at(parent_.get(), name).st_mode)) set_opaque(parent_.get(), name);
+  if (!S_ISDIR(stat_at(parent_.get(), name).st_mode)) return;
+  set_opaque(parent_.get(), name);
+  auto& hidden = unsettled_[join_path(up, name)];
+  hidden.implied = false;
+  hidden.opaque = true;
+}
+
+void Apply::opaque_parent() {
+  const std::string path = real_parent();
+  if (path == "/") opaque_root_ = true;
+  set_opaque(parent_.get(), ".");
+  unsettled_[path].opaque = true;
 }
 
 void Apply::set_opaque(int dir, const std::string& name) { write_xattr(dir, name, mark_prefix_ + "opaque", "y"); }
@@ -174,6 +226,7 @@ void Apply::root_attributes(const TarEntry& entry) {
   if (entry.type != TarType::directory) refuse("the root of a layer must be a directory");
   parent("/");
   attributes(".", entry);
+  implied_root_ = false;
   directory_times_.emplace_back("/", entry.mtime_ns);
 }
 
@@ -188,6 +241,9 @@ void Apply::directory(const std::string& path, const std::string& name, const Ta
   }
   attributes(name, entry);
   directory_times_.emplace_back(path, entry.mtime_ns);
+  if (unsettled_.empty()) return;
+  const auto found = unsettled_.find(join_path(real_parent(), name));
+  if (found != unsettled_.end()) found->second.implied = false;
 }
 
 void Apply::file(const std::string& name, const TarEntry& entry, TarReader& reader) {
@@ -267,15 +323,65 @@ void Apply::attributes(const std::string& name, const TarEntry& entry) {
   if (::utimensat(dir, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) throw_errno("set the times");
 }
 
+// AUFS's own directories were needed for hard links only.
+void Apply::drop_bookkeeping() {
+  const auto root = reopen_dir(root_);
+  for (const auto& name : sorted_names(root.get()))
+    if (name.starts_with(aufs_prefix)) remove_tree_at(root_, name);
+}
+
+// Null where a later entry replaced it.
+UniqueFd Apply::find_directory(const std::string& path) const {
+  try {
+    return open_in_root_nofollow(root_, path, O_RDONLY | O_DIRECTORY);
+  } catch (const Error& e) {
+    if (e.code() != Code::not_found && e.code() != Code::invalid_argument) throw;
+    return UniqueFd();
+  }
+}
+
+// Nothing below shows in an opaque directory, and only where directories merge are whiteouts hidden.
+void Apply::drop_whiteouts(const std::string& path) {
+  const auto dir = find_directory(path);
+  if (!dir) return;
+  for (const auto& name : sorted_names(dir.get()))
+    if (is_whiteout(stat_at(dir.get(), name)) && ::unlinkat(dir.get(), name.c_str(), 0) != 0)
+      throw_errno("remove the whiteout of " + name);
+}
+
+// Says on the directories what is left to the layers below, and on the way there that there is something.
+void Apply::settle() {
+  std::map<std::string, Loose> marks;
+  marks["/"].implied = implied_root_;
+  for (const auto& [path, state] : unsettled_) {
+    const bool whiteouts = state.whiteouts && !state.opaque;
+    if (state.whiteouts && state.opaque) drop_whiteouts(path);
+    if (!state.implied && !whiteouts) continue;
+    auto& own = marks[path];
+    own.implied = own.implied || state.implied;
+    own.whiteouts = whiteouts;
+    for (std::string up = path; up != "/";) {
+      up = parent_path(up);
+      auto& above = marks[up];
+      const bool known = (above.implied_below || !state.implied) && (above.whiteouts_below || !whiteouts);
+      if (known) break;
+      above.implied_below = above.implied_below || state.implied;
+      above.whiteouts_below = above.whiteouts_below || whiteouts;
+    }
+  }
+  for (const auto& [path, loose] : marks) {
+    if (!loose.any()) continue;
+    if (const auto fd = find_directory(path)) write_xattr(fd.get(), ".", mark_prefix_ + loose_mark, loose.str());
+  }
+}
+
 void Apply::finish(Unpacked& result) {
   forget_parent();
+  if (bookkeeping_) drop_bookkeeping();
+  settle();
   for (const auto& [path, mtime] : directory_times_) {
-    UniqueFd fd;
-    try {
-      fd = open_in_root_nofollow(root_, path, O_RDONLY | O_DIRECTORY);
-    } catch (const Error&) {
-      continue;  // a later entry replaced it
-    }
+    const auto fd = find_directory(path);
+    if (!fd) continue;
     const timespec times[2] = {to_timespec(mtime), to_timespec(mtime)};
     if (::futimens(fd.get(), times) != 0) throw_errno("set the times of " + path);
   }

@@ -11,7 +11,8 @@ namespace dagger::store {
 namespace {
 
 constexpr std::size_t in_size = 128 << 10, out_size = 256 << 10;
-constexpr int max_window_log = 27;  // 128 MiB: what zstd itself accepts unless told otherwise
+constexpr std::uint64_t most_packed = 1100;  // gzip's best is 1032
+constexpr int max_window_log = 27;           // 128 MiB: what zstd itself accepts unless told otherwise
 
 [[noreturn]] void damaged(const std::string& what) { throw Error(Code::corrupt_data, "the layer's " + what); }
 
@@ -79,16 +80,35 @@ class Zstd final : public Codec {
   bool between_ = false;
 };
 
+// A frame of zstd, or one that its readers skip.
+bool is_zstd(std::string_view bytes) {
+  if (bytes.size() < 4) return false;
+  const bool skipped = (bytes[0] & 0xf0) == 0x50 && bytes.substr(1, 3) == "\x2a\x4d\x18";
+  return skipped || bytes.starts_with("\x28\xb5\x2f\xfd");
+}
+
+std::unique_ptr<Codec> codec_for(std::string_view bytes) {
+  if (bytes.starts_with("\x1f\x8b")) return gzip_codec();
+  if (is_zstd(bytes)) return zstd_codec();
+  for (const auto& [magic, name] : {std::pair{std::string_view("\xfd"
+                                                               "7zXZ"),
+                                              "xz"},
+                                    {"BZh91AY", "bzip2"}})
+    if (bytes.starts_with(magic))
+      throw Error(Code::unsupported,
+                  std::string("the layer is compressed with ") + name + "; push it again with gzip or zstd");
+  return nullptr;
+}
+
 }  // namespace
 
 std::unique_ptr<Codec> gzip_codec() { return std::make_unique<Gzip>(); }
 std::unique_ptr<Codec> zstd_codec() { return std::make_unique<Zstd>(); }
 
-Inflate::Inflate(plugin::ByteStream& in, plugin::CallContext& ctx, std::uint64_t limit, bool hash_blob)
-    : in_(in), ctx_(ctx), limit_(limit), hash_blob_(hash_blob), in_buffer_(in_size) {
-  while (input_.size() < 4 && fill_input()) continue;
-  if (input_.starts_with("\x1f\x8b")) codec_ = gzip_codec();
-  if (input_.starts_with("\x28\xb5\x2f\xfd")) codec_ = zstd_codec();
+Inflate::Inflate(plugin::ByteStream& in, plugin::CallContext& ctx, const UnpackLimits& limits, bool hash_blob)
+    : in_(in), ctx_(ctx), limits_(limits), hash_blob_(hash_blob), in_buffer_(in_size) {
+  while (input_.size() < 8 && fill_input()) continue;
+  codec_ = codec_for(input_);
   if (codec_) out_buffer_.resize(out_size);
 }
 
@@ -101,6 +121,7 @@ bool Inflate::fill_input() {
   const std::size_t n = in_.read(in_buffer_.data() + left, in_buffer_.size() - left);
   if (hash_blob_ && n != 0) blob_hash_.update(in_buffer_.data() + left, n);
   input_ = {in_buffer_.data(), left + n};
+  taken_ += n;
   in_ended_ = n == 0;
   return n != 0;
 }
@@ -122,10 +143,17 @@ bool Inflate::fill_output() {
     output_ = {out_buffer_.data(), made};
   }
   total_ += output_.size();
-  if (limit_ != 0 && total_ > limit_)
-    damaged("uncompressed size is more than the allowed " + std::to_string(limit_) + " bytes");
+  check_size();
   diff_hash_.update(output_);
   return !output_.empty();
+}
+
+void Inflate::check_size() const {
+  if (limits_.bytes != 0 && total_ > limits_.bytes)
+    damaged("uncompressed size is more than the allowed " + std::to_string(limits_.bytes) + " bytes");
+  if (total_ > limits_.unpacked && total_ / most_packed > taken_)
+    damaged("compressed data is a bomb: " + std::to_string(taken_) + " bytes of it became more than " +
+            std::to_string(limits_.unpacked));
 }
 
 std::string_view Inflate::read(std::size_t max) {

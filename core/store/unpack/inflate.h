@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/digest.h"
+#include "core/store/unpack/unpack.h"
 #include "dagger/plugin/plugin.h"
 
 namespace dagger::store {
@@ -27,8 +28,8 @@ std::unique_ptr<Codec> zstd_codec();
 
 class Inflate {
  public:
-  // limit: of uncompressed bytes; 0 for none. hash_blob: whether blob_digest() will be asked for.
-  Inflate(plugin::ByteStream& in, plugin::CallContext& ctx, std::uint64_t limit, bool hash_blob);
+  // hash_blob: whether blob_digest() will be asked for.
+  Inflate(plugin::ByteStream& in, plugin::CallContext& ctx, const UnpackLimits& limits, bool hash_blob);
 
   // 1 to max bytes, valid until the next call; empty only at the end.
   std::string_view read(std::size_t max);
@@ -40,14 +41,15 @@ class Inflate {
  private:
   bool fill_input();
   bool fill_output();
+  void check_size() const;
   plugin::ByteStream& in_;
   plugin::CallContext& ctx_;
-  const std::uint64_t limit_;
+  const UnpackLimits limits_;
   const bool hash_blob_;
   std::unique_ptr<Codec> codec_;  // none: plain
   std::vector<char> in_buffer_, out_buffer_;
-  std::string_view input_, output_;  // what is left of the buffers
-  std::uint64_t total_ = 0;
+  std::string_view input_, output_;      // what is left of the buffers
+  std::uint64_t taken_ = 0, total_ = 0;  // bytes in, bytes out
   bool in_ended_ = false;
   Sha256 blob_hash_, diff_hash_;
   Digest diff_id_;

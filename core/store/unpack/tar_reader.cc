@@ -15,6 +15,9 @@ constexpr std::size_t block_size = 512;
 constexpr std::uint64_t max_header = 1 << 20;  // of long names and PAX records: holds several attributes of 64 KiB
 constexpr std::size_t max_segments = 1 << 20;
 constexpr std::uint64_t max_size = std::uint64_t{1} << 62;
+constexpr std::string_view xattr_key = "SCHILY.xattr.";
+constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t max_seconds = 9'000'000'000;  // the year 2255: as nanoseconds they fit into 64 bits
 
 [[noreturn]] void malformed(const std::string& what) { throw Error(Code::corrupt_data, "malformed tar: " + what); }
 
@@ -68,19 +71,21 @@ std::uint32_t id_number(std::int64_t value) {
   return static_cast<std::uint32_t>(value);
 }
 
+// A time that no clock shows is nobody's: 1970, as other engines have it.
+bool sensible(std::int64_t seconds) { return seconds >= -max_seconds && seconds <= max_seconds; }
+
 // "123.456": seconds with a fraction of any length; what is finer than a nanosecond is cut.
 std::int64_t pax_time(std::string_view text) {
-  constexpr std::int64_t second = 1'000'000'000;
   const bool negative = text.starts_with('-');
   if (negative) text.remove_prefix(1);
   const auto dot = text.find('.');
   const std::uint64_t whole = decimal(text.substr(0, dot), "a time");
-  if (whole > 9'000'000'000) malformed("a time is out of range");
   std::int64_t ns = 0, unit = second / 10;
   for (std::size_t i = dot == std::string_view::npos ? text.size() : dot + 1; i < text.size(); ++i, unit /= 10) {
     if (text[i] < '0' || text[i] > '9') malformed("a time is no number");
     ns += (text[i] - '0') * unit;
   }
+  if (!sensible(static_cast<std::int64_t>(whole))) return 0;
   const std::int64_t value = static_cast<std::int64_t>(whole) * second + ns;
   return negative ? -value : value;
 }
@@ -166,6 +171,8 @@ void TarReader::Extended::parse(std::string_view text) {
       offsets.push_back(std::move(value));
     else if (key == "GNU.sparse.numbytes")
       counts.push_back(std::move(value));
+    else if (value.empty() && !key.starts_with(xattr_key))
+      pax.erase(key);  // what the header says holds
     else
       pax.insert_or_assign(std::move(key), std::move(value));
   }
@@ -245,8 +252,7 @@ bool TarReader::next(TarEntry& entry) {
       if (!extended.pax.contains("uid")) entry.uid = id_number(number_field(header, 108, 8));
       if (!extended.pax.contains("gid")) entry.gid = id_number(number_field(header, 116, 8));
       const std::int64_t seconds = number_field(header, 136, 12);
-      if (std::abs(seconds / 9'000'000'000) > 0) malformed("a time is out of range");
-      entry.mtime_ns = seconds * 1'000'000'000;
+      entry.mtime_ns = sensible(seconds) ? seconds * second : 0;
       if (entry.type == TarType::char_device || entry.type == TarType::block_device) {
         entry.major = id_number(number_field(header, 329, 8));
         entry.minor = id_number(number_field(header, 337, 8));
@@ -323,8 +329,8 @@ void TarReader::finish(TarEntry& entry, Extended& extended) {
     left_ = decimal(*v, "a size");
     if (!entry.sparse) entry.size = left_;
   }
-  for (auto at = pax.lower_bound("SCHILY.xattr."); at != pax.end() && at->first.starts_with("SCHILY.xattr."); ++at)
-    entry.xattrs.emplace_back(at->first.substr(13), at->second);
+  for (auto at = pax.lower_bound(std::string(xattr_key)); at != pax.end() && at->first.starts_with(xattr_key); ++at)
+    entry.xattrs.emplace_back(at->first.substr(xattr_key.size()), at->second);
   if (entry.type != TarType::file) {
     left_ = 0;
     entry.size = 0;

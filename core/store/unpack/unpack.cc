@@ -14,7 +14,7 @@ void verify(const std::string& expected, const Digest& found, const char* what) 
 }  // namespace
 
 Unpacked unpack(plugin::ByteStream& tar, int root, const UnpackRequest& request, plugin::CallContext& ctx) {
-  Inflate bytes(tar, ctx, request.limits.bytes, !request.blob_digest.empty());
+  Inflate bytes(tar, ctx, request.limits, !request.blob_digest.empty());
   TarReader reader([&bytes](std::size_t max) { return bytes.read(max); });
   Apply apply(root, request.mark_prefix, request.limits.entries);
   TarEntry entry;

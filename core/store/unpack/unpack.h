@@ -14,7 +14,8 @@ namespace dagger::store {
 
 struct UnpackLimits {
   std::uint64_t entries = 8'000'000;
-  std::uint64_t bytes = 0;  // of the uncompressed tar; 0: as many as the disk takes
+  std::uint64_t bytes = 0;                           // of the uncompressed tar; 0: as many as the disk takes
+  std::uint64_t unpacked = std::uint64_t{64} << 30;  // above, only what gzip could pack as well: data, and no bomb
 };
 
 struct UnpackRequest {

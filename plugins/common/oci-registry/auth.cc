@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "plugins/common/base/base64.h"
 #include "plugins/common/base/json.h"
 #include "plugins/common/base/sha256.h"
 
@@ -15,7 +16,7 @@ namespace {
 constexpr std::size_t max_remembered = 256;
 constexpr std::size_t max_token_answer = 256 << 10;
 
-std::string basic(const plugin::Credentials& c) { return "Basic " + base64(c.username + ":" + c.secret); }
+std::string basic(const plugin::Credentials& c) { return "Basic " + plugin_base::base64(c.username + ":" + c.secret); }
 
 std::string scope_of(const Endpoint& e) { return "repository:" + e.repository + ":pull"; }
 

@@ -30,7 +30,6 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view header);
 // A non-negative number of digits only.
 std::optional<std::int64_t> parse_number(std::string_view text);
 
-std::string base64(std::string_view bytes);
 std::string percent_encode(std::string_view text);  // all but unreserved characters
 
 }  // namespace dagger::oci

@@ -10,8 +10,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "plugins/common/base/base64.h"
 #include "plugins/common/oci-runtime/plan_writer.h"
 #include "plugins/common/oci-runtime/running.h"
+#include "plugins/common/oci-runtime/seccomp.h"
 #include "plugins/common/oci-runtime/spec.h"
 #include "plugins/common/sys/sys.h"
 
@@ -186,12 +188,11 @@ class Preparation {
       case MountKind::tmpfs:
         break;
       case MountKind::secret:
-        mount.source = content_file(local.content, m.mode & 07777, m.uid, m.gid);
+        mount.source = content_file(m.content, m.mode & 07777, m.uid, m.gid);
         mount.read_only = true;
         break;
       case MountKind::file:
-        mount.source =
-            local.fd >= 0 ? attached(local.fd, local.detached_mount) : content_file(local.content, 0644, 0, 0);
+        mount.source = local.fd >= 0 ? attached(local.fd, local.detached_mount) : content_file(m.content, 0644, 0, 0);
         mount.read_only = true;
         break;
       case MountKind::tree:
@@ -262,9 +263,14 @@ OciExecutor::OciExecutor(plugin::Host& host, std::string_view config_json, Runti
     throw Error(Code::unsupported, runtime_.name +
                                        " does not run without cgroups, and none are mounted here: mount them "
                                        "at /sys/fs/cgroup, or choose the crun executor");
+  auto available = capabilities_;
   if (!cgroups_.guards_devices()) {
-    host.log(plugin::LogLevel::warn, "no cgroup guards devices here: execs cannot make device nodes (no CAP_MKNOD)");
+    available.erase(std::remove(available.begin(), available.end(), "CAP_MKNOD"), available.end());
+    host.log(
+        plugin::LogLevel::warn,
+        "no cgroup guards devices here: execs can neither make device nodes (no CAP_MKNOD) nor use those of an image");
   }
+  container_capabilities_ = default_capabilities(available);
 }
 
 OciExecutor::~OciExecutor() = default;
@@ -282,6 +288,14 @@ plugin::ExecutorTraits OciExecutor::traits() const {
 std::unique_ptr<plugin::Running> OciExecutor::start(const ExecRequest&, const plugin::Stdio&, plugin::LayerTransfer&,
                                                     plugin::CallContext&) {
   throw Error(Code::unsupported, runtime_.name + " runs local root filesystems only (executor.local/1)");
+}
+
+// Compiled for the first exec that wants it: a runner that only answers from its cache need not wait.
+const std::string& OciExecutor::filter_program() {
+  std::call_once(filter_compiled_, [this] {
+    filter_program_ = plugin_base::base64(seccomp_program(default_seccomp(container_capabilities_)));
+  });
+  return filter_program_;
 }
 
 Spawner& OciExecutor::spawner(const std::string& cgroup_parent, bool all_devices) {
@@ -309,10 +323,9 @@ std::unique_ptr<plugin::Running> OciExecutor::start_local(const ExecRequest& req
   input.root_path = private_dir_ + "/rootfs";
   input.user = resolve_user(local.root_fd, request.user);
   input.mounts = std::move(p.spec_mounts());
-  input.capabilities = capabilities_;
-  if (!cgroups_.guards_devices() && !all)
-    input.capabilities.erase(std::remove(input.capabilities.begin(), input.capabilities.end(), "CAP_MKNOD"),
-                             input.capabilities.end());
+  input.no_devices = !all && !cgroups_.guards_devices();
+  input.capabilities = all ? capabilities_ : container_capabilities_;
+  if (!all && runtime_.takes_filter_program) input.filter_program = filter_program();
   input.cgroup_mount =
       cgroups_.mounts().layout == CgroupLayout::v2 || (all && cgroups_.mounts().layout == CgroupLayout::v1);
   input.cgroups_path = group->runtime_path();

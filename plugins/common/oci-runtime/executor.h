@@ -38,6 +38,7 @@ struct Runtime {
   std::string name;                       // "crun"
   std::vector<std::string> global_flags;  // before the runtime's "run"
   bool needs_cgroups = false;             // it makes groups of its own and refuses to run without a hierarchy
+  bool takes_filter_program = false;      // by the annotation run.oci.seccomp_bpf_data, instead of compiling the rules
 };
 
 // [thread-safe] [blocking]
@@ -58,9 +59,13 @@ class OciExecutor : public plugin::Executor, public plugin::LocalExecutor {
   plugin::Host& host_;
   Runtime runtime_;
   std::string schema_, binary_, helper_;
-  std::string private_dir_;  // an empty directory; each helper mounts its tmpfs over it
-  std::vector<std::string> capabilities_;
+  std::string private_dir_;                          // an empty directory; each helper mounts its tmpfs over it
+  std::vector<std::string> capabilities_;            // that this process may give away
+  std::vector<std::string> container_capabilities_;  // what an exec without root_capabilities has
+  std::once_flag filter_compiled_;
+  std::string filter_program_;  // base64
   Cgroups cgroups_;
+  const std::string& filter_program();
   Spawner& spawner(const std::string& cgroup_parent, bool all_devices);
   std::mutex mutex_;
   std::map<std::pair<std::string, bool>, std::unique_ptr<Spawner>> spawners_;  // by cgroup parent and access to devices

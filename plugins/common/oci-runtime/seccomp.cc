@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -92,40 +93,57 @@ constexpr WithCapability with_capability[] = {
     {"CAP_PERFMON", "perf_event_open"},
 };
 
-json words(const char* text) {
-  json out = json::array();
+std::vector<std::string> words(const char* text) {
+  std::vector<std::string> out;
   std::istringstream in(text);
-  for (std::string word; in >> word;) out.push_back(word);
+  for (std::string word; in >> word;) out.push_back(std::move(word));
   return out;
 }
 
-json allow(json names) { return {{"names", std::move(names)}, {"action", "SCMP_ACT_ALLOW"}}; }
-
-json allow_when(const char* name, std::uint64_t value, const char* op, std::uint64_t value_two = 0) {
-  json rule = allow(json::array({name}));
-  rule["args"] = json::array({{{"index", 0}, {"value", value}, {"valueTwo", value_two}, {"op", op}}});
-  return rule;
+const char* operator_name(SeccompRule::When when) {
+  switch (when) {
+    case SeccompRule::When::equal:
+      return "SCMP_CMP_EQ";
+    case SeccompRule::When::not_equal:
+      return "SCMP_CMP_NE";
+    default:
+      return "SCMP_CMP_MASKED_EQ";
+  }
 }
 
 }  // namespace
 
-json default_seccomp(const std::vector<std::string>& capabilities) {
+std::vector<SeccompRule> default_seccomp(const std::vector<std::string>& capabilities) {
+  using When = SeccompRule::When;
   constexpr std::uint64_t new_namespaces =
       CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP;
   constexpr std::uint64_t vsock = 40;
   const auto has = [&](const char* name) {
     return std::find(capabilities.begin(), capabilities.end(), name) != capabilities.end();
   };
-  json calls = json::array({allow(words(always))});
+  std::vector<SeccompRule> rules = {{words(always)}};
   for (const std::uint64_t persona : {0x0ULL, 0x8ULL, 0x20000ULL, 0x20008ULL, 0xffffffffULL})
-    calls.push_back(allow_when("personality", persona, "SCMP_CMP_EQ"));
+    rules.push_back({{"personality"}, 0, When::equal, persona});
   // A host's own services listen on vsock without asking who calls.
-  calls.push_back(allow_when("socket", vsock, "SCMP_CMP_NE"));
+  rules.push_back({{"socket"}, 0, When::not_equal, vsock});
   for (const auto& [capability, names] : with_capability)
-    if (has(capability)) calls.push_back(allow(words(names)));
+    if (has(capability)) rules.push_back({words(names)});
   if (!has("CAP_SYS_ADMIN")) {
-    calls.push_back(allow_when("clone", new_namespaces, "SCMP_CMP_MASKED_EQ"));
-    calls.push_back({{"names", {"clone3"}}, {"action", "SCMP_ACT_ERRNO"}, {"errnoRet", 38}});
+    rules.push_back({{"clone"}, 0, When::none_of_bits, new_namespaces});
+    rules.push_back({{"clone3"}, ENOSYS});
+  }
+  return rules;
+}
+
+json seccomp_json(const std::vector<SeccompRule>& rules) {
+  json calls = json::array();
+  for (const auto& rule : rules) {
+    json call = {{"names", rule.calls}, {"action", rule.error == 0 ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO"}};
+    if (rule.error != 0) call["errnoRet"] = rule.error;
+    if (rule.when != SeccompRule::When::always)
+      call["args"] =
+          json::array({{{"index", 0}, {"value", rule.value}, {"valueTwo", 0}, {"op", operator_name(rule.when)}}});
+    calls.push_back(std::move(call));
   }
   json architectures = json::array();
 #if defined(__x86_64__)
@@ -136,7 +154,7 @@ json default_seccomp(const std::vector<std::string>& capabilities) {
   architectures = {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"};
 #endif
   return {{"defaultAction", "SCMP_ACT_ERRNO"},
-          {"defaultErrnoRet", 1},
+          {"defaultErrnoRet", EPERM},
           {"architectures", std::move(architectures)},
           {"syscalls", std::move(calls)}};
 }

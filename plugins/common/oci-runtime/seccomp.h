@@ -4,6 +4,7 @@
 // capability that the kernel would ask for anyway, no new user namespaces by clone, ENOSYS for clone3 (whose flags a
 // filter cannot see, so that C libraries fall back to clone). Pure.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,22 @@
 
 namespace dagger::oci {
 
-// The value of linux.seccomp in an OCI configuration, for a process that has these capabilities ("CAP_CHOWN").
-nlohmann::json default_seccomp(const std::vector<std::string>& capabilities);
+struct SeccompRule {
+  enum class When { always, equal, not_equal, none_of_bits };  // the first argument, compared with value
+  std::vector<std::string> calls;
+  int error = 0;  // the errno to answer with; 0: allowed
+  When when = When::always;
+  std::uint64_t value = 0;
+};
+
+// For a process that has these capabilities ("CAP_CHOWN"). What no rule names is answered with EPERM.
+std::vector<SeccompRule> default_seccomp(const std::vector<std::string>& capabilities);
+
+// The rules as the value of linux.seccomp in an OCI configuration.
+nlohmann::json seccomp_json(const std::vector<SeccompRule>& rules);
+
+// The rules compiled: what seccomp(SECCOMP_SET_MODE_FILTER) takes. To compile costs some 10 ms. System calls newer than
+// the compiler's tables get ENOSYS, as from a kernel without them, so that C libraries fall back.
+std::string seccomp_program(const std::vector<SeccompRule>& rules);
 
 }  // namespace dagger::oci

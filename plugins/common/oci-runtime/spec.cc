@@ -96,9 +96,13 @@ json base_mounts(bool privileged, bool cgroup) {
   return mounts;
 }
 
-json extra_mount(const SpecMount& m) {
+json extra_mount(const SpecMount& m, bool no_devices) {
   const char* access = m.read_only ? "ro" : "rw";
-  if (!m.source.empty()) return mount(m.target.c_str(), "bind", m.source.c_str(), {"bind", "private", access});
+  if (!m.source.empty()) {
+    std::vector<std::string> options = {"bind", "private", access};
+    if (no_devices) options.emplace_back("nodev");
+    return mount(m.target.c_str(), "bind", m.source.c_str(), std::move(options));
+  }
   std::vector<std::string> options = {"nosuid", "nodev", "mode=1777", access};
   if (m.size_bytes > 0) options.push_back("size=" + std::to_string(m.size_bytes));
   return mount(m.target.c_str(), "tmpfs", "tmpfs", std::move(options));
@@ -118,7 +122,7 @@ json environment(const plugin::ExecRequest& request, const User& user) {
 }
 
 json process(const plugin::ExecRequest& request, const SpecInput& input) {
-  const auto granted = request.root_capabilities ? input.capabilities : default_capabilities(input.capabilities);
+  const auto& granted = input.capabilities;
   const auto inherited = request.root_capabilities ? granted : std::vector<std::string>();
   return {{"terminal", false},
           {"user",
@@ -144,7 +148,7 @@ json linux_part(const plugin::ExecRequest& request, const SpecInput& input) {
   if (request.root_capabilities) return part;
   part["maskedPaths"] = masked_paths;
   part["readonlyPaths"] = read_only_paths;
-  part["seccomp"] = default_seccomp(default_capabilities(input.capabilities));
+  part["seccomp"] = seccomp_json(default_seccomp(input.capabilities));
   return part;
 }
 
@@ -152,12 +156,16 @@ json linux_part(const plugin::ExecRequest& request, const SpecInput& input) {
 
 std::string make_spec(const plugin::ExecRequest& request, const SpecInput& input) {
   json mounts = base_mounts(request.root_capabilities, input.cgroup_mount);
-  for (const auto& m : input.mounts) mounts.push_back(extra_mount(m));
+  // A runtime drops the flags that its root had; "/" itself crun takes for no path.
+  if (input.no_devices) mounts.push_back(mount("/.", "bind", "/", {"remount", "bind", "nodev"}));
+  for (const auto& m : input.mounts) mounts.push_back(extra_mount(m, input.no_devices));
   json spec = {{"ociVersion", "1.0.0"},
                {"process", process(request, input)},
                {"root", {{"path", input.root_path}, {"readonly", false}}},
                {"mounts", std::move(mounts)},
                {"linux", linux_part(request, input)}};
+  // Beside the rules, which a runtime that does not know the annotation compiles itself.
+  if (!input.filter_program.empty()) spec["annotations"]["run.oci.seccomp_bpf_data"] = input.filter_program;
   if (!request.hostname.empty()) spec["hostname"] = request.hostname;
   // Bytes that are no UTF-8 cannot be carried by JSON: the runtime would refuse them, with less of a reason.
   try {

@@ -19,7 +19,9 @@ struct SpecInput {
   std::string root_path;
   User user;
   std::vector<SpecMount> mounts;          // beside /proc and its like, parents first
-  std::vector<std::string> capabilities;  // of the whole set those that this process may give ("CAP_CHOWN")
+  bool no_devices = false;                // device nodes of the root and the mounts cannot be opened
+  std::vector<std::string> capabilities;  // what the process has ("CAP_CHOWN")
+  std::string filter_program;             // base64 of seccomp_program(); "": the runtime compiles the rules
   bool cgroup_mount = false;              // /sys/fs/cgroup inside
   std::string cgroups_path;               // "": none of the runtime's making
 };

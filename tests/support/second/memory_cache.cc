@@ -52,7 +52,8 @@ std::vector<std::pair<std::string, std::string>> MemoryCache::records(const std:
   return found;
 }
 
-void MemoryCache::put_record(const std::string& key, const std::string& record, plugin::CallContext& ctx) {
+void MemoryCache::put_record(const std::string& key, const std::string& record, const std::vector<std::string>&,
+                             plugin::CallContext& ctx) {
   check(ctx);
   if (read_only_) throw Error(Code::permission_denied, "this cache is read only; set read_only = false");
   const std::lock_guard lock(mutex_);

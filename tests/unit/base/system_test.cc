@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <optional>
@@ -216,6 +217,35 @@ TEST_F(Children, AreKilledAndReapedWhenDropped) {
     EXPECT_EQ(::kill(pid, 0), 0);
   }
   EXPECT_EQ(::kill(pid, 0), -1);
+}
+
+constexpr const char* show_inherited =
+    "umask; ulimit -n; for f in 3 9; do (: <&$f) 2> /dev/null && echo $f; "
+    "done; pwd";
+
+TEST_F(Children, GetWhatThisProcessGot) {
+  Inherited got;
+  got.umask = 027;
+  ::sigaddset(&got.blocked, SIGUSR1);
+  ::sigaddset(&got.ignored, SIGUSR2);
+  const auto file = open_file("/dev/null", O_RDONLY);
+  const UniqueFd nine(::fcntl(file.get(), F_DUPFD_CLOEXEC, 9));
+  ASSERT_EQ(nine.get(), 9);
+  got.files = {9};
+  auto request = shell(show_inherited);
+  request.inherited = &got;
+  request.cwd = ".";
+  char cwd[4096];
+  ASSERT_NE(::getcwd(cwd, sizeof cwd), nullptr);
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  const auto limit = std::to_string(files.rlim_cur);
+  EXPECT_EQ(output(request), "0027\n" + limit + "\n9\n" + cwd + "\n");
+  EXPECT_EQ(output(shell(show_inherited)), "0022\n" + limit + "\n/\n");
+  request.argv = {"/bin/grep", "-E", "SigBlk|SigIgn", "/proc/self/status"};  // a shell changes the first
+  EXPECT_EQ(output(request), "SigBlk:\t0000000000000200\nSigIgn:\t0000000000000800\n");
+  request.inherited = nullptr;
+  EXPECT_EQ(output(request), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 TEST_F(Children, DieWithTheirSpawner) {

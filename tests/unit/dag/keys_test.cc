@@ -40,7 +40,7 @@ TEST(Key, OfAnExecChangesWithEverythingTheProcessCanSee) {
     auto exec = full_exec();
     change(exec);
     EXPECT_NE(key(exec_op(exec)), key(before)) << name;
-    EXPECT_EQ(explain(parts_of(before), parts_of(exec_op(exec))), name + " changed");
+    EXPECT_EQ(explain(differences(parts_of(before), parts_of(exec_op(exec)))), name + " changed");
   }
 }
 
@@ -150,7 +150,7 @@ TEST(Explain, NamesWhatIsNewAndWhatIsGone) {
   before.env = {{"OLD", "1"}};
   auto now = simple_exec();
   now.env = {{"NEW", "1"}};
-  EXPECT_EQ(explain(parts_of(exec_op(before)), parts_of(exec_op(now))),
+  EXPECT_EQ(explain(differences(parts_of(exec_op(before)), parts_of(exec_op(now)))),
             "environment variable NEW is new, environment variable OLD is gone");
 }
 
@@ -159,16 +159,16 @@ TEST(Explain, NamesTheMountOfAnInput) {
   auto inputs = digests(3);
   const auto before = key_parts(op, inputs, "s");
   inputs[1] = Digest::of("changed");
-  EXPECT_EQ(explain(before, key_parts(op, inputs, "s")), "input /src changed");
+  EXPECT_EQ(explain(differences(before, key_parts(op, inputs, "s"))), "input /src changed");
   inputs = digests(3);
   inputs[0] = Digest::of("changed");
-  EXPECT_EQ(explain(before, key_parts(op, inputs, "s")), "input / changed");
+  EXPECT_EQ(explain(differences(before, key_parts(op, inputs, "s"))), "input / changed");
 }
 
 TEST(Explain, NamesAtMostThreeDifferencesCommandsFirst) {
   auto now = full_exec();
   for (const auto& [name, change] : exec_changes()) change(now);
-  const auto text = explain(parts_of(exec_op(full_exec())), parts_of(exec_op(now)));
+  const auto text = explain(differences(parts_of(exec_op(full_exec())), parts_of(exec_op(now))));
   EXPECT_TRUE(text.starts_with("command changed, environment variable PATH changed, ")) << text;
   EXPECT_EQ(std::ranges::count(text, ','), 2) << text;
   EXPECT_TRUE(text.ends_with(" more")) << text;
@@ -176,7 +176,7 @@ TEST(Explain, NamesAtMostThreeDifferencesCommandsFirst) {
 
 TEST(Explain, OfEqualPartsSaysThatTheResultIsGone) {
   const auto parts = parts_of(exec_op(full_exec()));
-  EXPECT_EQ(explain(parts, parts), "its result is no longer there");
+  EXPECT_EQ(explain(differences(parts, parts)), "its result is no longer there");
 }
 
 TEST(Explain, ComparesAVariableThatIsSetTwiceWithItself) {
@@ -185,7 +185,7 @@ TEST(Explain, ComparesAVariableThatIsSetTwiceWithItself) {
   auto now = before;
   now.env[0].second = "3";
   EXPECT_NE(key(exec_op(before)), key(exec_op(now)));
-  EXPECT_EQ(explain(parts_of(exec_op(before)), parts_of(exec_op(now))), "environment variable A changed");
+  EXPECT_EQ(explain(differences(parts_of(exec_op(before)), parts_of(exec_op(now)))), "environment variable A changed");
 }
 
 TEST(Slots, AreSharedByTheSameCommandElsewhereAndByAnotherCommandInTheSamePlace) {

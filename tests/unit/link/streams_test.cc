@@ -10,9 +10,10 @@ class Streams : public LinkTest {
   // One stream, seen from both ends.
   void open() {
     connect_pair();
-    server_->serve_stream("s", [this](std::string request, std::shared_ptr<Stream> s) {
+    server_->serve_stream("s", [this](std::string request, std::shared_ptr<Stream> s, CancelToken over) {
       request_ = std::move(request);
       theirs_ = std::move(s);
+      over_ = std::move(over);
     });
     start();
     mine_ = client_->open("s", "which");
@@ -38,6 +39,7 @@ class Streams : public LinkTest {
 
   std::shared_ptr<Stream> mine_, theirs_;
   std::string request_;
+  CancelToken over_;
 };
 
 TEST_F(Streams, CarryBytesBothWays) {
@@ -149,6 +151,19 @@ TEST_F(Streams, OutliveTheirPeerAndTransport) {
   EXPECT_EQ(code_of([&] { mine_->write("x"); }), Code::unavailable);
 }
 
+TEST_F(Streams, TellTheServingSideThatTheyWereReset) {
+  open();
+  EXPECT_FALSE(over_.cancelled());
+  mine_->reset(Error(Code::cancelled, "nobody reads"));
+  until([&] { return over_.cancelled(); });
+}
+
+TEST_F(Streams, TellTheServingSideThatTheLinkDied) {
+  open();
+  client_->close();
+  until([&] { return over_.cancelled(); });
+}
+
 TEST_F(Streams, WakeABlockedReaderOnCancel) {
   open();
   std::thread reader([&] { EXPECT_EQ(code_of([&] { mine_->read(); }), Code::cancelled); });
@@ -159,7 +174,8 @@ TEST_F(Streams, WakeABlockedReaderOnCancel) {
 TEST_F(Streams, RunBesideEachOther) {
   connect_pair();
   std::vector<std::shared_ptr<Stream>> theirs;
-  server_->serve_stream("s", [&](std::string, std::shared_ptr<Stream> s) { theirs.push_back(std::move(s)); });
+  server_->serve_stream("s",
+                        [&](std::string, std::shared_ptr<Stream> s, CancelToken) { theirs.push_back(std::move(s)); });
   start();
   constexpr int n = 8;
   std::vector<std::shared_ptr<Stream>> mine;

@@ -188,7 +188,7 @@ struct FakeCache final : Settingless<CacheStore> {
   std::vector<std::pair<std::string, std::string>> records(const std::vector<std::string>&, CallContext&) override {
     return {{"other", "x"}};
   }
-  void put_record(const std::string&, const std::string&, CallContext&) override {}
+  void put_record(const std::string&, const std::string&, const std::vector<std::string>&, CallContext&) override {}
   std::vector<std::string> missing(const std::vector<std::string>& d, CallContext&) override { return {d[0], d[0]}; }
   std::unique_ptr<ByteStream> read_blob(const std::string& d, std::int64_t, std::int64_t, CallContext&) override {
     return d == "none" ? nullptr : std::make_unique<Liar>();
@@ -231,6 +231,7 @@ struct Nobody final : SecretContext {
   void progress(std::string_view, std::int64_t, std::int64_t) noexcept override {}
   std::optional<Credentials> credentials(std::string_view) override { return std::nullopt; }
   UniqueFd open_socket(std::string_view) override { return UniqueFd(); }
+  UniqueFd open_secret(std::string_view) override { return UniqueFd(); }
   std::optional<std::string> prompt(std::string_view, bool) override { return std::nullopt; }
   std::optional<std::string> client_env(std::string_view) override { return std::nullopt; }
   std::string client_cwd() override { return "/"; }

@@ -70,7 +70,7 @@ TEST_F(LocalCacheTest, AnotherRunnerFindsWhatOneStored) {
   EXPECT_EQ(two.missing({digest}, ctx), std::vector<std::string>{digest});
   Bytes stream(blob);
   one.write_blob(digest, 5000, stream, ctx);
-  one.put_record("sha256:key", std::string("re\0cord\n", 8), ctx);
+  one.put_record("sha256:key", std::string("re\0cord\n", 8), {}, ctx);
   EXPECT_TRUE(two.missing({digest}, ctx).empty());
   const auto records = two.records({"sha256:other", "sha256:key"}, ctx);
   ASSERT_EQ(records.size(), 1U);
@@ -114,16 +114,16 @@ TEST_F(LocalCacheTest, NoNameLeavesTheDirectory) {
     EXPECT_EQ(code([&] { cache.write_blob(name, 1, stream, ctx); }), Code::invalid_argument) << name;
     EXPECT_EQ(code([&] { cache.missing({name}, ctx); }), Code::invalid_argument) << name;
   }
-  cache.put_record("../../../../tmp/escape", "r", ctx);
+  cache.put_record("../../../../tmp/escape", "r", {}, ctx);
   EXPECT_EQ(cache.records({"../../../../tmp/escape"}, ctx).size(), 1U);
   EXPECT_EQ(files("records"), 1U);
-  EXPECT_EQ(code([&] { cache.put_record("two\nlines", "r", ctx); }), Code::invalid_argument);
-  EXPECT_EQ(code([&] { cache.put_record(std::string(5000, 'k'), "r", ctx); }), Code::invalid_argument);
+  EXPECT_EQ(code([&] { cache.put_record("two\nlines", "r", {}, ctx); }), Code::invalid_argument);
+  EXPECT_EQ(code([&] { cache.put_record(std::string(5000, 'k'), "r", {}, ctx); }), Code::invalid_argument);
 }
 
 TEST_F(LocalCacheTest, ADamagedRecordCountsAsAbsent) {
   LocalCache cache = make();
-  cache.put_record("k", "a record", ctx);
+  cache.put_record("k", "a record", {}, ctx);
   for (const auto& e : fs::recursive_directory_iterator(dir.path() + "/deep/cache/v1/records"))
     if (e.is_regular_file()) {
       std::fstream file(e.path(), std::ios::in | std::ios::out);
@@ -131,15 +131,15 @@ TEST_F(LocalCacheTest, ADamagedRecordCountsAsAbsent) {
       file.put('X');
     }
   EXPECT_TRUE(cache.records({"k"}, ctx).empty());
-  cache.put_record("k", "new", ctx);
+  cache.put_record("k", "new", {}, ctx);
   EXPECT_EQ(cache.records({"k"}, ctx).at(0).second, "new");
 }
 
 TEST_F(LocalCacheTest, ReadersSeeOldOrNewRecordsWhileOthersWrite) {
   LocalCache one = make(), two = make();
-  one.put_record("k", std::string(10'000, 'a'), ctx);
+  one.put_record("k", std::string(10'000, 'a'), {}, ctx);
   std::thread writer([&] {
-    for (int i = 0; i < 20; ++i) two.put_record("k", std::string(10'000, static_cast<char>('a' + i % 3)), ctx);
+    for (int i = 0; i < 20; ++i) two.put_record("k", std::string(10'000, static_cast<char>('a' + i % 3)), {}, ctx);
   });
   for (int i = 0; i < 200; ++i) {
     const auto found = one.records({"k"}, ctx);

@@ -35,7 +35,7 @@ inline void make_busybox(const std::string& dir) {
   put(dir + "/etc/group", "root:x:0:root\nbin:x:1:root,bin,daemon\ndaemon:x:2:root,bin,daemon\nfloppy:x:11:root\n");
 }
 
-inline plugin::Layer layer_at(const std::string& path) { return {path, {{plugin::form::overlay_trusted, path}}}; }
+inline plugin::Layer layer_at(const std::string& path) { return {path, {{plugin::form::overlay_trusted, path}}, {}}; }
 
 // What an exec gave.
 struct ExecResult {
@@ -82,7 +82,7 @@ class ExecMachine {
       : host_(DAGGER_BUILD_DIR),
         snapshotter_(snapshot_host_, "{}"),
         executor_(host_, "{}",
-                  runtime == "crun" ? oci::Runtime{"crun", {"--cgroup-manager=disabled"}, false}
+                  runtime == "crun" ? oci::Runtime{"crun", {"--cgroup-manager=disabled"}, false, true}
                                     : oci::Runtime{"runc", {}, true}) {
     base_ = dir_.path() + "/base";
     make_busybox(base_);
@@ -124,7 +124,7 @@ class ExecMachine {
     m.subpath = sub;
     request.mounts.push_back(m);
     fds_.push_back(open_file(dir, O_PATH));
-    local.mounts.push_back({fds_.back().get(), false, {}});
+    local.mounts.push_back({fds_.back().get(), false});
     return dir;
   }
   void mount_text(plugin::MountKind kind, const std::string& target, const std::string& text, unsigned mode = 0400) {
@@ -133,8 +133,9 @@ class ExecMachine {
     m.target = target;
     m.mode = mode;
     m.uid = 2, m.gid = 11;
+    m.content = text;
     request.mounts.push_back(m);
-    local.mounts.push_back({-1, false, text});
+    local.mounts.emplace_back();
   }
   plugin::SealedLayer seal() {
     auto sealed = view->seal(ctx);

@@ -1,5 +1,14 @@
 // The pure parts of plugins/common/oci-runtime.
 #include <gtest/gtest.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include <nlohmann/json.hpp>
 
@@ -82,11 +91,81 @@ TEST(RuntimeError, IsTheLastMessageOfTheLog) {
 }
 
 TEST(Seccomp, LetsNamespacesBeMadeOnlyWithTheCapability) {
-  const auto text = default_seccomp({}).dump();
+  const auto text = seccomp_json(default_seccomp({})).dump();
   EXPECT_EQ(text.find("\"unshare\""), std::string::npos);
   EXPECT_NE(text.find("\"clone3\""), std::string::npos);
-  EXPECT_NE(default_seccomp({"CAP_SYS_ADMIN"}).dump().find("\"unshare\""), std::string::npos);
+  EXPECT_NE(seccomp_json(default_seccomp({"CAP_SYS_ADMIN"})).dump().find("\"unshare\""), std::string::npos);
 }
+
+// What the kernel would make of a compiled filter.
+std::uint32_t run_filter(const std::string& program, const seccomp_data& data) {
+  std::vector<sock_filter> code(program.size() / sizeof(sock_filter));
+  std::memcpy(code.data(), program.data(), program.size());
+  std::uint32_t a = 0;
+  for (std::size_t at = 0; at < code.size(); ++at) {
+    const auto& i = code[at];
+    const auto jump = [&](bool taken) { at += taken ? i.jt : i.jf; };
+    switch (i.code) {
+      case BPF_LD | BPF_W | BPF_ABS:
+        std::memcpy(&a, reinterpret_cast<const char*>(&data) + i.k, sizeof a);
+        break;
+      case BPF_ALU | BPF_AND | BPF_K:
+        a &= i.k;
+        break;
+      case BPF_JMP | BPF_JA:
+        at += i.k;
+        break;
+      case BPF_JMP | BPF_JEQ | BPF_K:
+        jump(a == i.k);
+        break;
+      case BPF_JMP | BPF_JGT | BPF_K:
+        jump(a > i.k);
+        break;
+      case BPF_JMP | BPF_JGE | BPF_K:
+        jump(a >= i.k);
+        break;
+      case BPF_RET | BPF_K:
+        return i.k;
+      default:
+        ADD_FAILURE() << "unexpected instruction " << i.code;
+        return 0;
+    }
+  }
+  ADD_FAILURE() << "no verdict";
+  return 0;
+}
+
+#if defined(__x86_64__)
+TEST(Seccomp, ProgramDecidesAsTheRulesSay) {
+  constexpr std::uint32_t here = AUDIT_ARCH_X86_64, x86 = AUDIT_ARCH_I386;
+  constexpr std::uint32_t allowed = SECCOMP_RET_ALLOW, refused = SECCOMP_RET_ERRNO | EPERM,
+                          unknown = SECCOMP_RET_ERRNO | ENOSYS;
+  const auto program = seccomp_program(default_seccomp({}));
+  ASSERT_LE(program.size(), sizeof(sock_filter) * BPF_MAXINSNS);
+  const auto verdict = [&](std::uint32_t architecture, int call, std::uint64_t first = 0) {
+    return run_filter(program, {call, architecture, 0, {first, 0, 0, 0, 0, 0}});
+  };
+  for (const int call : {SYS_read, SYS_openat, SYS_clone, SYS_futex, SYS_mknodat})
+    EXPECT_EQ(verdict(here, call), allowed) << call;
+  for (const int call : {SYS_add_key, SYS_keyctl, SYS_mount, SYS_unshare, SYS_bpf, SYS_io_uring_setup, SYS_chroot})
+    EXPECT_EQ(verdict(here, call), refused) << call;
+  EXPECT_EQ(verdict(here, SYS_clone, CLONE_NEWUSER), refused);
+  EXPECT_EQ(verdict(here, SYS_socket, AF_VSOCK), refused);
+  EXPECT_EQ(verdict(here, SYS_socket, AF_UNIX), allowed);
+  EXPECT_EQ(verdict(here, SYS_personality, 0x20000), allowed);
+  EXPECT_EQ(verdict(here, SYS_personality, 0x40000), refused);
+  EXPECT_EQ(verdict(here, SYS_clone3), unknown);
+  EXPECT_EQ(verdict(here, 999), unknown);
+  EXPECT_EQ(verdict(here, 0x40000000 | SYS_read), unknown);  // x32
+  EXPECT_EQ(verdict(x86, 3), allowed);                       // read
+  EXPECT_EQ(verdict(x86, 286), refused);                     // add_key
+  EXPECT_EQ(verdict(x86, 435), unknown);                     // clone3
+  EXPECT_EQ(verdict(x86, 999), unknown);
+  EXPECT_EQ(verdict(AUDIT_ARCH_AARCH64, 63), unknown);
+  EXPECT_EQ(run_filter(seccomp_program(default_seccomp({"CAP_SYS_CHROOT"})), {SYS_chroot, here, 0, {0, 0, 0, 0, 0, 0}}),
+            allowed);
+}
+#endif
 
 TEST(Spec, RefusesTextThatIsNotUtf8) {
   plugin::ExecRequest request;

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -103,6 +104,20 @@ TEST_P(Exec, HasTheUsualCapabilitiesOnly) {
   EXPECT_EQ(field(status, "NoNewPrivs"), "0");
 }
 
+// The kernel would say EFAULT to calls with no argument: EPERM is the filter's answer.
+TEST_P(Exec, IsRefusedSystemCallsThatNoContainerNeeds) {
+  put(m.base() + "/bin/probe", read_file(DAGGER_BUILD_DIR "/bin/syscall_probe", 16 << 20), 0755);
+  const auto calls = [&] {
+    return m
+        .run({"probe", std::to_string(SYS_add_key), std::to_string(SYS_io_uring_setup), std::to_string(SYS_clone3),
+              "999", std::to_string(SYS_getpid)})
+        .out;
+  };
+  EXPECT_EQ(calls(), "EPERM\nEPERM\nENOSYS\nENOSYS\nfine\n");
+  m.request.root_capabilities = true;
+  EXPECT_EQ(calls().substr(0, 7), "EFAULT\n");
+}
+
 TEST_P(Exec, HasEveryCapabilityThatTheEngineCanGive) {
   m.request.root_capabilities = true;
   const auto status = "\n" + m.run({"cat", "/proc/self/status"}).out;
@@ -128,6 +143,37 @@ TEST_P(Exec, CannotOpenTheDisksOfTheMachine) {
   EXPECT_EQ(r.out, "made\n");
   EXPECT_NE(r.err.find("not permitted"), std::string::npos) << r.err;
   EXPECT_EQ(m.shell("head -c 3 /dev/zero > /dev/null && echo fine").out, "fine\n");
+}
+
+// A node of a loop device, which every machine has and may open.
+void put_disk(const std::string& path) {
+  ::unlink(path.c_str());
+  if (::mknod(path.c_str(), S_IFBLK | 0666, makedev(7, 0)) != 0) throw_errno(path);
+}
+
+constexpr const char* open_disks =
+    "for f in /disk /mnt/rw/disk /mnt/ro/disk /mnt/one; do (: < $f) 2> /dev/null && echo $f; done";
+
+void mount_disks(ExecMachine& m) {
+  put_disk(m.base() + "/disk");
+  make_dirs(m.dir() + "/tree");
+  put_disk(m.dir() + "/tree/disk");
+  m.mount_tree("/mnt/rw", m.dir() + "/tree");
+  m.mount_tree("/mnt/ro", m.dir() + "/tree", true);
+  m.mount_tree("/mnt/one", m.dir() + "/tree", true, "/disk");
+}
+
+TEST_P(Exec, CannotOpenTheDisksThatAnImageHasNodesOf) {
+  mount_disks(m);
+  EXPECT_EQ(m.shell(open_disks).out, "");
+  if (m.executor().traits().limits) {
+    m.request.limits.pids = 100;  // in a group of its own
+    EXPECT_EQ(m.shell(open_disks).out, "");
+    m.request.limits = {};
+  }
+  if (!UniqueFd(::open((m.base() + "/disk").c_str(), O_RDONLY | O_CLOEXEC))) return;
+  m.request.root_capabilities = true;
+  EXPECT_EQ(m.shell(open_disks).out, "/disk\n/mnt/rw/disk\n/mnt/ro/disk\n/mnt/one\n");
 }
 
 TEST_P(Exec, MountsTreesAndPartsOfThem) {
@@ -344,13 +390,16 @@ int run_both_kinds(const char* runtime) {
   return r.status.code;
 }
 
+void v2_alone() {
+  ::umount2("/sys/fs/cgroup", MNT_DETACH);
+  if (::mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0) throw_errno("mount cgroup2");
+}
+
+void no_cgroups() { ::umount2("/sys/fs/cgroup", MNT_DETACH); }
+
 TEST(ExecOnAnyCgroupLayout, RunsWithTheV2HierarchyAlone) {
-  const auto v2 = [] {
-    ::umount2("/sys/fs/cgroup", MNT_DETACH);
-    if (::mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0) throw_errno("mount cgroup2");
-  };
   for (const char* runtime : {"crun", "runc"})
-    EXPECT_EQ(in_changed_namespace(v2, [&] { return run_both_kinds(runtime); }), 5) << runtime;
+    EXPECT_EQ(in_changed_namespace(v2_alone, [&] { return run_both_kinds(runtime); }), 5) << runtime;
 }
 
 TEST(ExecOnAnyCgroupLayout, RunsWithV1HierarchiesAlone) {
@@ -360,8 +409,7 @@ TEST(ExecOnAnyCgroupLayout, RunsWithV1HierarchiesAlone) {
 }
 
 TEST(ExecOnAnyCgroupLayout, RunsWithoutAnyOrSaysThatTheRuntimeCannot) {
-  const auto none = [] { ::umount2("/sys/fs/cgroup", MNT_DETACH); };
-  EXPECT_EQ(in_changed_namespace(none, [] { return run_both_kinds("crun"); }), 5);
+  EXPECT_EQ(in_changed_namespace(no_cgroups, [] { return run_both_kinds("crun"); }), 5);
   const auto refused = [] {
     try {
       ExecMachine{"runc"};
@@ -370,7 +418,21 @@ TEST(ExecOnAnyCgroupLayout, RunsWithoutAnyOrSaysThatTheRuntimeCannot) {
     }
     return 0;
   };
-  EXPECT_EQ(in_changed_namespace(none, refused), 5);
+  EXPECT_EQ(in_changed_namespace(no_cgroups, refused), 5);
+}
+
+int try_disks(const char* runtime) {
+  ExecMachine engine{runtime};
+  mount_disks(engine);
+  const auto r = engine.shell(std::string(open_disks) + "; echo x > /dev/null && exit 5");
+  if (!r.out.empty()) throw Error(Code::internal, r.out);
+  return r.status.code;
+}
+
+TEST(ExecOnAnyCgroupLayout, OpensNoDisksOfAnImage) {
+  for (const char* runtime : {"crun", "runc"})
+    EXPECT_EQ(in_changed_namespace(v2_alone, [&] { return try_disks(runtime); }), 5) << runtime;
+  EXPECT_EQ(in_changed_namespace(no_cgroups, [] { return try_disks("crun"); }), 5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Runtimes, Exec, ::testing::Values("crun", "runc"),

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "plugins/common/base/base64.h"
 #include "plugins/common/oci-registry/headers.h"
 
 namespace dagger::oci {
@@ -39,11 +40,11 @@ TEST(ContentRange, IsReadOrRefused) {
 }
 
 TEST(Encodings, AreThoseOfTheStandards) {
-  EXPECT_EQ(base64(""), "");
-  EXPECT_EQ(base64("f"), "Zg==");
-  EXPECT_EQ(base64("fo"), "Zm8=");
-  EXPECT_EQ(base64("foo"), "Zm9v");
-  EXPECT_EQ(base64("user:p\xc3\xa4ss"), "dXNlcjpww6Rzcw==");
+  EXPECT_EQ(plugin_base::base64(""), "");
+  EXPECT_EQ(plugin_base::base64("f"), "Zg==");
+  EXPECT_EQ(plugin_base::base64("fo"), "Zm8=");
+  EXPECT_EQ(plugin_base::base64("foo"), "Zm9v");
+  EXPECT_EQ(plugin_base::base64("user:p\xc3\xa4ss"), "dXNlcjpww6Rzcw==");
   EXPECT_EQ(percent_encode("repository:a/b:pull ~"), "repository%3Aa%2Fb%3Apull%20~");
 }
 

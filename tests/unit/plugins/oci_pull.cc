@@ -41,6 +41,7 @@ class Context final : public plugin::CallContext {
   void progress(std::string_view, std::int64_t, std::int64_t) noexcept override {}
   std::optional<plugin::Credentials> credentials(std::string_view) override { return answer; }
   UniqueFd open_socket(std::string_view) override { throw Error(Code::not_found, "no sockets here"); }
+  UniqueFd open_secret(std::string_view) override { throw Error(Code::not_found, "no secrets here"); }
   std::optional<plugin::Credentials> answer;
 };
 

@@ -21,6 +21,7 @@
 
 #include "dagger/plugin/error.h"
 #include "dagger/plugin/unique_fd.h"
+#include "plugins/common/base/base64.h"
 #include "plugins/common/base/sha256.h"
 #include "plugins/common/oci-registry/headers.h"
 
@@ -254,7 +255,7 @@ class TestRegistry {
     }
     return {404, {}, R"({"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]})"};
   }
-  std::string encoded() const { return oci::base64(user + ":" + password); }
+  std::string encoded() const { return plugin_base::base64(user + ":" + password); }
 };
 
 }  // namespace dagger::testing

@@ -1,104 +1,151 @@
-// A session that is broken or hostile, and what the others notice of it.
+// One session as the runner sees it, over a link that is a table of handlers.
 #include "core/runner/service.h"
 
-#include "core/store/manifest.h"
-#include "tests/support/fake_executor.h"
-#include "tests/support/fake_store.h"
-#include "tests/unit/link/fixture.h"
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+
+#include "tests/unit/solver/engine.h"
 
 namespace dagger::runner {
 namespace {
 
-namespace method = link::method;
+using testing::Engine;
 
-class Services : public link::LinkTest {
- protected:
-  Services() {
-    solver::Backends backends{executor_, {}, {}, {}};
-    solver_ = std::make_unique<solver::Solver>(loop_, store_, std::move(backends),
-                                               solver::Limits{2, 2, std::chrono::milliseconds(50)}, log_);
-  }
-  ~Services() override {
-    for (const auto& service : services_) service->close();
-    run(solver_->close());
-    services_.clear();
-    solver_.reset();
-  }
+// What a test does with the link. Loop's thread, but for what has the mutex.
+struct Wire {
+  std::map<std::string, link::Handler> handlers;
+  std::map<std::string, link::StreamHandler> streams;
+  std::size_t backlog = 0, messages = 0;
+  Function<void(std::string)> on_closed;
 
-  // The session's end of a new link.
-  std::unique_ptr<link::Peer> session(Function<void(link::Peer&)> serve = {}) {
-    connect_pair();
-    services_.push_back(Service::start(std::move(server_), *solver_, transfers_, info_,
-                                       "session-" + std::to_string(services_.size()), [] {}));
-    auto peer = std::move(client_);
-    if (serve) serve(*peer);
-    peer->start();
-    return peer;
-  }
-  template <class Request>
-  std::string ask(link::Peer& peer, const char* what, Request request) {
-    return run(peer.call(what, cbor::pack(request), {}));
-  }
-  static Task<void> sync(link::Peer& peer, std::string place, std::vector<Code>& failures) {
-    try {
-      co_await peer.call(method::sync_local,
-                         cbor::pack(link::SyncRequest{Digest::of(place), place, "host directory x"}), {});
-    } catch (const Error& e) {
-      failures.push_back(e.code());
-    }
-  }
-
-  testing::FakeExecutor executor_;
-  testing::MemoryStore store_;
-  Pool transfers_{"transfer", 6};
-  ServiceInfo info_{"1.0", "test", "linux/amd64"};
-  std::unique_ptr<solver::Solver> solver_;
-  std::vector<std::shared_ptr<Service>> services_;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t told = 0;  // events
 };
 
-TEST_F(Services, OfASessionThatNeverSendsItsDirectoriesHinderNobodyElse) {
-  std::vector<std::shared_ptr<link::Stream>> waiting;
-  auto silent = session([&](link::Peer& peer) {
-    peer.serve_stream(method::local_nodes, [&](std::string, std::shared_ptr<link::Stream> s) { waiting.push_back(s); });
-  });
-  std::vector<Code> failures;
-  TaskGroup syncs(loop_);
-  for (int i = 0; i < 20; ++i) syncs.spawn(sync(*silent, std::to_string(i), failures));
-  until([&] { return waiting.size() == 4; });  // the rest waits for these
+class WirePeer final : public link::Peer {
+ public:
+  explicit WirePeer(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) { identity_.scope = "uid:0"; }
+  void serve(std::string method, link::Handler handler) override { wire_->handlers[method] = std::move(handler); }
+  void serve_stream(std::string method, link::StreamHandler handler) override {
+    wire_->streams[method] = std::move(handler);
+  }
+  void start() override {}
+  Task<std::string> call(std::string, std::string, CancelToken) override {
+    throw Error(Code::unavailable, "nobody answers");
+    co_return "";
+  }
+  std::shared_ptr<link::Stream> open(std::string, std::string) override { return nullptr; }
+  void notify(std::string, std::string message) override {
+    ++wire_->messages;
+    const std::lock_guard lock(wire_->mutex);
+    wire_->told += cbor::unpack<link::Events>(message).events.size();
+    wire_->changed.notify_all();
+  }
+  void serve_notify(std::string, Function<void(std::string)>) override {}
+  std::size_t backlog() const override { return wire_->backlog; }
+  const link::Identity& other() const override { return identity_; }
+  void on_closed(Function<void(std::string)> f) override { wire_->on_closed = std::move(f); }
+  void close() override {}
+  Task<void> join() override { co_return; }
 
-  // Another one builds, looks at the result, and brings a directory of its own.
-  const std::string nothing = store::encode(store::Node{});
-  auto other = session([&](link::Peer& peer) {
-    peer.serve_stream(method::local_nodes, [&](std::string, std::shared_ptr<link::Stream> s) {
-      s->write(std::string(7, '\0') + static_cast<char>(nothing.size()) + nothing);
-      s->finish();
+ private:
+  std::shared_ptr<Wire> wire_;
+  link::Identity identity_;
+};
+
+class NoStream final : public link::Stream {
+ public:
+  std::string read() override { return {}; }
+  void write(std::string_view) override {}
+  void finish() override {}
+  void reset(const Error&) override {}
+  void cancel() override {}
+};
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  ServiceTest() {
+    engine.thread.run(
+        [&] { service = Service::start(std::make_unique<WirePeer>(wire), engine.solver(), info, "session", [] {}); });
+  }
+  ~ServiceTest() override {
+    engine.thread.run([&] {
+      wire->on_closed("");
+      service.reset();
     });
-  });
-  const dag::Op scratch{dag::Scratch{}, {}};
-  const dag::Op write{dag::Write{"/f", "text", "", 0644}, {{dag::digest(scratch), ""}}};
-  ask(*other, method::put_ops, link::PutOps{{dag::encode(scratch), dag::encode(write)}});
-  const auto listed = ask(*other, method::entries, link::PathRequest{{dag::digest(write), ""}, "/", "", true, 0, 0});
-  EXPECT_EQ(cbor::unpack<link::Entries>(listed).entries.at(0).name, "f");
-  ask(*other, method::sync_local, link::SyncRequest{Digest::of(nothing), "elsewhere", "host directory y"});
+  }
+  // As a client tells them, in one turn of the loop.
+  void tell(std::size_t times, link::EventKind kind, const std::string& text) {
+    engine.thread.run([&] {
+      link::Event event;
+      event.kind = kind;
+      event.text = text;
+      for (std::size_t i = 0; i < times; ++i) service->event(event);
+    });
+  }
+  void wait_until_told(std::size_t count) {
+    std::unique_lock lock(wire->mutex);
+    wire->changed.wait_for(lock, std::chrono::seconds(20), [&] { return wire->told >= count; });
+    EXPECT_EQ(wire->told, count);
+  }
+  void put(const std::vector<dag::Op>& ops) {
+    link::PutOps request;
+    for (const auto& op : ops) request.ops.push_back(dag::encode(op));
+    const auto put =
+        engine.thread.start([&] { return wire->handlers["ops.put"](cbor::pack(request), CancelToken()); }).get();
+    EXPECT_TRUE(put.value) << put.error;
+  }
 
-  silent->close();
-  until([&] { return failures.size() == 20; });
-  for (const auto code : failures) EXPECT_EQ(code, Code::unavailable);
-  waiting.clear();
-  run(syncs.join());
+  Engine engine;
+  const ServiceInfo info;
+  const std::shared_ptr<Wire> wire = std::make_shared<Wire>();
+  std::shared_ptr<Service> service;
+};
+
+TEST_F(ServiceTest, TellsEventsTogether) {
+  tell(3, link::EventKind::log, "text");
+  wait_until_told(3);
+  engine.thread.run([&] { EXPECT_EQ(wire->messages, 1U); });
 }
 
-TEST_F(Services, RefuseADirectoryWhoseDescriptionIsEndless) {
-  auto liar = session([](link::Peer& peer) {
-    peer.serve_stream(method::local_nodes, [](std::string, std::shared_ptr<link::Stream> s) {
-      s->write(std::string(8, '\x7f'));  // so long
-      s->finish();
-    });
+TEST_F(ServiceTest, HoldsEventsBackWhileTheLinkIsFull) {
+  engine.thread.run([&] { wire->backlog = 100 << 20; });
+  tell(3, link::EventKind::log, "text");
+  engine.thread.settle();
+  engine.thread.run([&] {
+    EXPECT_EQ(wire->messages, 0U);
+    wire->backlog = 0;
   });
-  const auto refused = failure(
-      liar->call(method::sync_local, cbor::pack(link::SyncRequest{Digest::of("x"), "here", "host directory x"}), {}));
-  ASSERT_TRUE(refused);
-  EXPECT_EQ(refused->code(), Code::invalid_argument);
+  wait_until_told(3);
+}
+
+TEST_F(ServiceTest, LeavesOutputOfASlowClientOutButNothingElse) {
+  engine.thread.run([&] { wire->backlog = 100 << 20; });
+  tell(20, link::EventKind::log, std::string(1 << 20, 'x'));
+  tell(2, link::EventKind::finished, "");
+  engine.thread.run([&] { wire->backlog = 0; });
+  wait_until_told(5 + 2);  // what fits in 4 MiB, and the one that passes it
+}
+
+TEST_F(ServiceTest, CallsOffWhatOnlyAStreamThatWasResetWanted) {
+  dag::Exec exec;
+  exec.args = {"wait", "never"};
+  const std::vector<dag::Op> ops{{dag::Scratch{}, {}}, {exec, {{dag::digest({dag::Scratch{}, {}}), ""}}}};
+  put(ops);
+  link::PathRequest request;
+  request.target = {dag::digest(ops[1]), "root"};
+  request.path = "/file";
+  CancelSource reset;
+  engine.thread.run(
+      [&] { wire->streams["file.read"](cbor::pack(request), std::make_shared<NoStream>(), reset.token()); });
+  engine.executor.wait_until_started("wait never");
+  engine.thread.run([&] { reset.request("nobody reads"); });
+  engine.executor.wait_until_signalled("wait never", SIGTERM);
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ class FakeRunner final : public link::Peer {
   void serve_notify(std::string, Function<void(std::string)>) override {}
   void start() override {}
   void notify(std::string, std::string) override {}
+  std::size_t backlog() const override { return 0; }
   const link::Identity& other() const override { return identity_; }
   void on_closed(Function<void(std::string)>) override {}
   void close() override {}

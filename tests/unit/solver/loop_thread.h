@@ -27,9 +27,9 @@ template <class T>
 class Pending {
  public:
   explicit Pending(std::future<Outcome<T>> future) : future_(std::move(future)) {}
-  // Fails instead of hanging.
+  // Fails instead of hanging; long enough for a sanitizer on a busy machine.
   Outcome<T> get() {
-    if (future_.wait_for(std::chrono::seconds(20)) != std::future_status::ready)
+    if (future_.wait_for(std::chrono::seconds(100)) != std::future_status::ready)
       return {std::nullopt, Code::internal, "no end in sight"};
     return future_.get();
   }

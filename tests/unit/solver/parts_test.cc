@@ -51,6 +51,7 @@ class Owner final : public CallOwner {
     return client_.credentials(std::move(realm), {});
   }
   Task<UniqueFd> open_socket(std::string id) override { return client_.open_socket(std::move(id), {}); }
+  Task<std::string> secret(std::string name) override { return client_.secret(std::move(name), {}); }
   TaskGroup& questions() override { return tasks_; }
   std::vector<std::string> lines;
 
@@ -183,17 +184,27 @@ TEST(Pins, FindALayerAsItWasDelivered) {
   MemoryStore store;
   plugin::SourceLayer layer;
   layer.id = "sha256:bb";
-  EXPECT_FALSE(find_layer(store, layer));
+  EXPECT_FALSE(find_layer(store, "git sha256:aa", layer));
   store.put_value("source-layer", layer.id, "");
-  EXPECT_EQ(find_layer(store, layer), store::Stack{}) << "delivered, and there was nothing in it";
+  EXPECT_EQ(find_layer(store, "git sha256:aa", layer), store::Stack{}) << "delivered, and there was nothing in it";
   store.put_value("source-layer", layer.id, "1");
-  EXPECT_FALSE(find_layer(store, layer)) << "the layer is gone";
+  EXPECT_FALSE(find_layer(store, "git sha256:aa", layer)) << "the layer is gone";
   const auto path = store.work_dir();
   const auto id = store.publish(path, "sha256:dd");
-  EXPECT_EQ(find_layer(store, layer), store::Stack{id});
+  EXPECT_EQ(find_layer(store, "git sha256:aa", layer), store::Stack{id});
   layer.id = "elsewhere";
   layer.diff_id = "sha256:dd";
-  EXPECT_EQ(find_layer(store, layer), store::Stack{id}) << "the same content from another place";
+  EXPECT_EQ(find_layer(store, "git sha256:aa", layer), store::Stack{id}) << "the same content from another place";
+}
+
+TEST(Pins, KeepLayersWhoseIdIsNoDigestApart) {
+  MemoryStore store;
+  plugin::SourceLayer layer;
+  layer.id = "tree";
+  store.put_value("source-layer", "git sha256:aa tree", "");
+  EXPECT_TRUE(find_layer(store, "git sha256:aa", layer));
+  EXPECT_FALSE(find_layer(store, "git sha256:bb", layer));
+  EXPECT_FALSE(find_layer(store, "hg sha256:aa", layer));
 }
 
 }  // namespace

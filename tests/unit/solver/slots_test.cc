@@ -53,11 +53,13 @@ class SlotsTest : public ::testing::Test {
   std::size_t waiting() {
     return thread_.run([&] { return slots_->waiting(); });
   }
+  // Each slot that comes free wakes one that waits, in a turn of its own: until nobody is left.
   ~SlotsTest() override {
-    thread_.run([&] {
-      while (!taken_.empty()) taken_.pop_front();
-      slots_.reset();
-    });
+    while (thread_.run([&] {
+      taken_.clear();
+      return slots_->waiting() + slots_->running() != 0;
+    })) {
+    }
   }
 
   LoopThread thread_;
@@ -184,17 +186,26 @@ class VolumeLocksTest : public ::testing::Test {
     });
   }
   ~VolumeLocksTest() override {
-    thread_.run([&] {
-      while (!held_.empty()) held_.erase(held_.begin());
-    });
-    thread_.settle();
+    while (thread_.run([&] {
+      held_.clear();
+      return takers_ != 0;
+    })) {
+    }
   }
   LoopThread thread_;
 
  private:
   Task<void> take_locks(std::string who, Names names, CancelToken cancel) {
-    held_.emplace(who, co_await locks_.acquire(names, cancel));
+    ++takers_;
+    try {
+      held_.emplace(who, co_await locks_.acquire(names, cancel));
+    } catch (const Error&) {
+      --takers_;
+      throw;
+    }
+    --takers_;
   }
+  std::size_t takers_ = 0;  // that still wait
   VolumeLocks locks_{thread_.loop()};
   std::map<std::string, VolumeLocks::Held> held_;
 };

@@ -147,7 +147,7 @@ TEST_F(Reasons, NameTheCommandInTheSamePlace) {
 
 TEST_F(Reasons, AreNoneForAStepThatDidNotChange) { EXPECT_EQ(why(variable("1"), variable("1")), "it did not run"); }
 
-TEST_F(Reasons, NameTheInputThatChanged) {
+TEST_F(Reasons, NameTheFileOfAnInputThatChanged) {
   auto &a = engine_.client("a"), &b = engine_.client("b");
   const auto step = [&](FakeClient& c, const std::string& root, const std::string& source) {
     const auto mounted = engine_.write(c, engine_.scratch(c), "/file", source);
@@ -157,12 +157,96 @@ TEST_F(Reasons, NameTheInputThatChanged) {
     });
   };
   ASSERT_TRUE(engine_.get(a, step(a, "one", "one")).value);
-  ASSERT_TRUE(engine_.get(b, step(b, "one", "two")).value);
-  ASSERT_TRUE(engine_.get(b, step(b, "two", "two")).value);
-  EXPECT_EQ(b.story(),
-            (Lines{"started write /file: never made before", "done write /file",
-                   "started exec true: input /src changed", "done exec true", "started write /root: never made before",
-                   "done write /root", "started exec true: input / changed", "done exec true"}));
+  ASSERT_TRUE(engine_.get(b, step(b, "one", "second")).value);
+  ASSERT_TRUE(engine_.get(b, step(b, "second", "second")).value);
+  EXPECT_EQ(b.story(), (Lines{"started write /file: never made before", "done write /file",
+                              "started exec true: input file file changed", "done exec true",
+                              "started write /root: never made before", "done write /root",
+                              "started exec true: input file /root changed", "done exec true"}));
+}
+
+// An exec on a host directory, which came as these files.
+class HostDirectoryReasons : public Reasons {
+ protected:
+  using Files = std::map<std::string, std::string>;
+  dag::Ref host(FakeClient& c, const Files& files) {
+    const auto path = engine_.memory.work_dir();
+    std::string all;
+    for (const auto& [name, text] : files) {
+      make_dirs(parent_path(path + "/" + name));
+      write_file_atomically(path + "/" + name, text);
+      all += name + text;
+    }
+    const auto ref = engine_.add(c, {{dag::Local{Digest::of(all)}, {}}});
+    store::Record record;
+    record.key = engine_.thread.run([&] { return c.graph()->find(ref.op)->key; });
+    record.kind = "local";
+    record.outputs = {{"", -1, {engine_.memory.publish(path, "")}}};
+    engine_.memory.put(std::move(record));
+    return ref;
+  }
+  using Use = std::function<dag::Ref(FakeClient&, dag::Ref directory)>;
+  // Why the last step runs when the directory has changed.
+  std::string why_after(const Files& before, const Files& now, const Use& use) {
+    auto &a = engine_.client("a"), &b = engine_.client("b");
+    EXPECT_TRUE(engine_.get(a, use(a, host(a, before))).value);
+    EXPECT_TRUE(engine_.get(b, use(b, host(b, now))).value);
+    std::string reason;
+    for (const auto& e : b.events())
+      if (e.kind == link::EventKind::started) reason = e.reason;
+    return reason;
+  }
+  dag::Ref mounted(FakeClient& c, dag::Ref directory) {
+    return engine_.exec(c, {"true"}, engine_.scratch(c), [&](auto& op, auto& e) {
+      op.inputs.push_back(std::move(directory));
+      e.mounts.push_back({dag::MountType::tree, "/src", 1, "", true});
+    });
+  }
+  const Use mounted_ = [this](FakeClient& c, dag::Ref d) { return mounted(c, std::move(d)); };
+};
+
+TEST_F(HostDirectoryReasons, NameTheFileThatChanged) {
+  EXPECT_EQ(why_after({{"src/main.c", "old"}, {"README", "x"}}, {{"src/main.c", "newer"}, {"README", "x"}}, mounted_),
+            "input file src/main.c changed");
+}
+
+TEST_F(HostDirectoryReasons, NameFilesThatCameAndWent) {
+  EXPECT_EQ(why_after({{"a", "x"}, {"gone", "x"}}, {{"a", "x"}, {"come", "x"}}, mounted_),
+            "input file come is new, input file gone is gone");
+}
+
+TEST_F(HostDirectoryReasons, SayHowManyMoreThereAre) {
+  Files before, now;
+  for (int i = 0; i < 10; ++i) before[std::to_string(i)] = "old", now[std::to_string(i)] = "newer";
+  EXPECT_EQ(why_after(before, now, mounted_),
+            "input file 0 changed, input file 1 changed, input file 2 changed and 7 more");
+}
+
+TEST_F(HostDirectoryReasons, NameTheFileWhereItWasCopiedTo) {
+  EXPECT_EQ(why_after({{"main.c", "old"}}, {{"main.c", "newer"}},
+                      [this](FakeClient& c, dag::Ref directory) {
+                        dag::Copy copy;
+                        copy.target = "/src";
+                        return engine_.exec(c, {"true"}, engine_.add(c, {{copy, {engine_.scratch(c), directory}}}));
+                      }),
+            "input file /src/main.c changed");
+}
+
+TEST_F(HostDirectoryReasons, LookPastStepsThatChangedNothing) {
+  EXPECT_EQ(why_after({{"main.c", "old"}}, {{"main.c", "newer"}},
+                      [this](FakeClient& c, dag::Ref directory) {
+                        const auto none = engine_.add(c, {{dag::Remove{"/none", false}, {std::move(directory)}}});
+                        return mounted(c, engine_.write(c, none, "/other", "x"));
+                      }),
+            "input file main.c changed");
+}
+
+TEST_F(HostDirectoryReasons, NameTheInputWhereItsFilesAreUnknown) {
+  EXPECT_EQ(why_after({{"main.c", "old"}}, {{"main.c", "newer"}},
+                      [this](FakeClient& c, dag::Ref directory) {
+                        return mounted(c, engine_.add(c, {{dag::Merge{}, {std::move(directory)}}}));
+                      }),
+            "input /src changed");
 }
 
 // ---- content keys ----

@@ -146,16 +146,66 @@ TEST_F(Unpack, TurnsWhiteoutsIntoOverlayMarks) {
   EXPECT_FALSE(run(TarBuilder()
                        .dir("d")
                        .file("d/.wh.gone", "")
-                       .file("d/.wh..wh..opq", "")
+                       .dir("o")
+                       .file("o/.wh..wh..opq", "")
                        .file(".wh.top", "")
                        .file("d/.wh..wh.plnk", "")
                        .end())
                    .opaque_root);
   EXPECT_TRUE(is_whiteout(st("d/gone")));
   EXPECT_TRUE(is_whiteout(st("top")));
-  EXPECT_TRUE(opaque("d"));
+  EXPECT_TRUE(opaque("o"));
   EXPECT_FALSE(there("d/.wh..wh.plnk"));
   EXPECT_TRUE(run(TarBuilder().file(".wh..wh..opq", "").end()).opaque_root);
+}
+
+// Overlay would list them: it hides whiteouts only where directories merge.
+TEST_F(Unpack, LeavesNoWhiteoutInAnOpaqueDirectory) {
+  run(TarBuilder().file("a/.wh.x", "").file("a/.wh..wh..opq", "").file("b/.wh..wh..opq", "").file("b/.wh.x", "").end());
+  for (const std::string name : {"a", "b"}) {
+    EXPECT_TRUE(opaque(name));
+    EXPECT_FALSE(there(name + "/x"));
+  }
+}
+
+TEST_F(Unpack, MarksWhatIsLeftToTheLayersBelow) {
+  run(TarBuilder()
+          .file("a/b/f")
+          .dir("d")
+          .file("d/.wh.x", "")
+          .file("e/f")
+          .dir("e")
+          .file(".wh.h", "")
+          .file("h/f")
+          .dir("plain")
+          .symlink("to-a", "a")
+          .file("to-a/c/f")
+          .end());
+  const auto loose = [&](const std::string& path) { return attribute(path, "trusted.overlay.loose"); };
+  EXPECT_EQ(loose("."), "iwIW");
+  EXPECT_EQ(loose("a"), "iI");
+  EXPECT_EQ(loose("a/b"), "i");
+  EXPECT_EQ(loose("a/c"), "i");
+  EXPECT_EQ(loose("d"), "w");
+  for (const char* explicit_one : {"e", "h", "plain"}) EXPECT_EQ(loose(explicit_one), "") << explicit_one;
+}
+
+TEST_F(Unpack, MakesTheDirectoryThatALinkInAParentLeadsTo) {
+  run(TarBuilder().symlink("lib", "usr/lib").file("lib/x").symlink("e", "/etc/../etc").file("e/deep/y").end());
+  EXPECT_TRUE(there("usr/lib/x"));
+  EXPECT_TRUE(there("etc/deep/y"));
+  EXPECT_TRUE(S_ISLNK(st("lib").st_mode));
+}
+
+TEST_F(Unpack, KeepsHardLinksToTheBookkeepingOfAufsAndNothingElseOfIt) {
+  run(TarBuilder()
+          .file(".wh..wh.aufs", "")
+          .dir(".wh..wh.plnk")
+          .file(".wh..wh.plnk/7.8", "data")
+          .hard_link("f", ".wh..wh.plnk/7.8")
+          .end());
+  EXPECT_EQ(text("f"), "data");
+  EXPECT_EQ(sorted_names(root.get()), std::vector<std::string>{"f"});
 }
 
 TEST_F(Unpack, LetsAWhiteoutHideLowerLayersOnly) {
@@ -279,7 +329,7 @@ TEST_F(Unpack, RefusesWhatALayerCannotHoldAndNamesIt) {
       {TarBuilder().file(".wh.", "").end(), "no valid whiteout"},
       {TarBuilder().file(".wh...", "").end(), "no valid whiteout"},
       {TarBuilder().file(".wh.d/x", "").end(), "lies in a whiteout"},
-      {TarBuilder().file("a").file("a/b").end(), "entry \"a/b\""},
+      {TarBuilder().file("a").file("a/b").end(), "entry \"a/b\" of the layer: lies below /a, which is no directory"},
       {TarBuilder().symlink("a", "b").symlink("b", "a").file("a/f").end(), "entry \"a/f\""},
       {TarBuilder().symlink("a", "").end(), "entry \"a\""},
       {TarBuilder().file("/", "x").end(), "root of a layer"},
@@ -294,7 +344,6 @@ TEST_F(Unpack, RefusesWhatALayerCannotHoldAndNamesIt) {
       {TarBuilder().pax({{"size", "-1"}}).file("f").end(), "number"},
       {TarBuilder().pax({{"uid", "99999999999"}}).file("f").end(), "owner"},
       {TarBuilder().pax({{"mtime", "x"}}).file("f").end(), "time"},
-      {TarBuilder().pax({{"mtime", "99999999999999"}}).file("f").end(), "time"},
       {TarBuilder().pax({{"GNU.sparse.map", "0,10"}, {"GNU.sparse.size", "5"}}).file("f", "x").end(), "sparse"},
       {TarBuilder().pax({{"GNU.sparse.map", "0,1,0,1"}, {"GNU.sparse.size", "5"}}).file("f", "xx").end(), "sparse"},
       {TarBuilder().pax({{"GNU.sparse.map", "0"}, {"GNU.sparse.size", "5"}}).file("f", "x").end(), "sparse"},
@@ -388,6 +437,50 @@ TEST_F(Unpack, StopsWhenItIsCancelled) {
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Code::cancelled);
   }
+}
+
+TEST_F(Unpack, TakesAnEmptyRecordAsNone) {
+  run(TarBuilder()
+          .pax({{"mtime", "7"}, {"uid", "3"}, {"path", "elsewhere"}, {"mtime", ""}, {"uid", ""}, {"path", ""}})
+          .pax({{"SCHILY.xattr.user.empty", ""}})
+          .add({.name = "f", .uid = 5, .mtime = 9})
+          .end());
+  EXPECT_EQ(st("f").st_mtim.tv_sec, 9);
+  EXPECT_EQ(st("f").st_uid, 5U);
+  EXPECT_EQ(read_xattrs(root.get(), "f").size(), 1U);
+}
+
+TEST_F(Unpack, TakesATimeThatNoClockShowsAsNone) {
+  run(TarBuilder().pax({{"mtime", "99999999999999.5"}}).file("f").pax({{"mtime", "-99999999999"}}).file("g").end());
+  EXPECT_EQ(mtime_ns(st("f")), 0);
+  EXPECT_EQ(mtime_ns(st("g")), 0);
+}
+
+TEST_F(Unpack, SkipsFramesThatAreNotForIt) {
+  const std::string plain = TarBuilder().file("f", "data").end(), note("\x50\x2a\x4d\x18\x03\0\0\0abc", 11);
+  run(note + zstd(plain) + note);
+  EXPECT_EQ(text("f"), "data");
+}
+
+TEST_F(Unpack, NamesACompressionThatItDoesNotKnow) {
+  for (const auto& [bytes, name] : {std::pair<std::string, std::string>{"\xfd"
+                                                                        "7zXZ",
+                                                                        "xz"},
+                                    {"BZh91AY&SY", "bzip2"}}) {
+    try {
+      run(bytes + std::string(600, 'x'));
+      FAIL();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Code::unsupported);
+      EXPECT_NE(e.message().find(name + "; push it again"), std::string::npos) << e.what();
+    }
+  }
+}
+
+TEST_F(Unpack, StopsABombThatNothingHonestCouldPack) {
+  const std::string zeros = TarBuilder().file("f", std::string(8 << 20, '\0')).end();
+  EXPECT_THROW(run(zstd(zeros), {"", "", trusted_overlay, {.unpacked = 1 << 20}}), Error);
+  EXPECT_EQ(run(gzip(zeros), {"", "", trusted_overlay, {.unpacked = 1 << 20}}).entries, 1U);
 }
 
 TEST_F(Unpack, TakesAnEmptyArchive) {

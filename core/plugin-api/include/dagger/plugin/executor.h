@@ -2,7 +2,8 @@
 //
 // An ExecRequest carries requirements only: layers, mounts of every kind, network class, devices, limits; never an fd
 // of a local kernel object. So an executor may be remote. A local one offers the capability "executor.local/1"
-// (LocalExecutor): the engine then prepares views, network and files itself and seals the changes afterwards.
+// (LocalExecutor): the engine then prepares views, network and files itself and seals the changes afterwards. A runner
+// without root is root of a user namespace of its own: executors see no other difference than what the kernel refuses.
 #pragma once
 #include <memory>
 #include <utility>
@@ -16,11 +17,11 @@ namespace dagger::plugin {
 
 enum class MountKind : int {
   tree,    // stack mounted at target (a directory, or one file of it: see subpath)
-  cache,   // a cache volume: a directory that outlives the exec and is never part of an output
+  cache,   // a cache volume: a directory that outlives the exec and is never part of an output; see source_id
   tmpfs,   // size_bytes, 0: the kernel's default
   secret,  // one file on a tmpfs with the secret's bytes
   socket,  // a unix socket that forwards to the client
-  file,    // one read-only file whose text the engine provides (/etc/hosts, the nested client tool, ...)
+  file,    // one read-only file that the engine provides (the nested client tool, a live /etc/hosts, ...)
 };
 
 struct ExecMount {
@@ -28,9 +29,10 @@ struct ExecMount {
   std::string target;  // absolute and clean ("/a/b"), in the container
   bool read_only = false;
   std::string output;        // tree && !read_only: the name of this mount's output; else empty
-  std::vector<Layer> stack;  // tree: lowest first
+  std::vector<Layer> stack;  // tree: lowest first; cache: what a new volume begins with
   std::string subpath;       // tree, cache: what of it is mounted; "" or "/": the whole. May name a file
-  std::string source_id;     // cache: volume instance; secret, socket: object id
+  std::string source_id;     // cache: names the volume, equal for equal volumes only; secret, socket: object id
+  std::string content;       // secret, file: the bytes
   std::uint32_t uid = 0, gid = 0, mode = 0400;  // secret, socket
   std::uint64_t size_bytes = 0;                 // tmpfs
 };
@@ -50,7 +52,7 @@ struct ExecRequest {
   std::string user;  // "", "name", "uid", "user:group", ... resolved in the root filesystem
   std::string hostname;
   std::string network_class = "host";
-  std::vector<HostEntry> hosts;
+  std::vector<HostEntry> hosts;      // for /etc/hosts, unless a mount of kind file is there
   std::string platform;              // "linux/amd64"
   bool root_capabilities = false;    // every capability, no seccomp, no masked paths
   std::vector<std::string> devices;  // requests such as "gpu=all"
@@ -60,8 +62,8 @@ struct ExecRequest {
 
 struct ExecOutput {
   std::string name;
-  Layer layer;  // remote executors: at least a remote place; local ones: filled by the engine
-  bool unchanged = false;
+  Layer layer;             // as LayerTransfer::write() returned it
+  bool unchanged = false;  // then layer is empty
 };
 
 enum class ExitKind : int { exited, signaled, oom_killed, not_started };
@@ -76,17 +78,19 @@ struct ExecStats {
   std::uint64_t cpu_usec = 0, memory_peak_bytes = 0;
 };
 
-// A started exec. [thread-safe] Destroying it kills what still runs, reaps it and takes everything down.
+// A started exec. [thread-safe] Destroying it kills what still runs, reaps it and takes everything down; it may take a
+// while [blocking] and leaves nothing behind.
 class Running {
  public:
   virtual ~Running() = default;
   // Readable once the process tree has ended; for poll/epoll. Belongs to this object.
   virtual int done_fd() const noexcept = 0;
-  virtual void signal(int number) = 0;  // to the container's first process
+  virtual void signal(int number) = 0;  // to the container's first process; no error once it has ended
   virtual ExecStats stats() const = 0;
   // Blocks until done_fd() is readable. Every process of the exec has ended when it returns.
   virtual ExecStatus wait(CallContext& ctx) = 0;
-  // Remote executors: the outputs, by digest. Local ones return nothing; the engine seals the views.
+  // Remote executors, after wait(): root_output and every mount's output, each once. Not called on local ones, whose
+  // views the engine seals.
   virtual std::vector<ExecOutput> outputs(CallContext& ctx) = 0;
 };
 
@@ -96,11 +100,12 @@ struct Stdio {
   int in = -1, out = -1, err = -1;
 };
 
-// Lets a remote executor move what it lacks. [thread-safe], implemented by the host, valid while the exec runs.
+// Lets a remote executor move what it lacks. [thread-safe] [blocking], implemented by the host, valid until the Running
+// is destroyed. Throws unsupported for a form that it cannot give or take; form::tar always works.
 class LayerTransfer {
  public:
-  virtual std::unique_ptr<ByteStream> read(const Layer& layer, std::string_view form) = 0;  // blob forms only
-  virtual Layer write(ByteStream& stream, std::string_view form) = 0;                       // verified, sealed, kept
+  virtual std::unique_ptr<ByteStream> read(const Layer& layer, std::string_view form) = 0;
+  virtual Layer write(ByteStream& stream, std::string_view form) = 0;  // read to its end, verified, kept
  protected:
   ~LayerTransfer() = default;
 };
@@ -108,14 +113,15 @@ class LayerTransfer {
 struct ExecutorTraits {
   std::vector<std::string> platforms;        // empty: the host's own
   std::vector<std::string> network_classes;  // remote ones list what they offer; local ones leave it to network plugins
-  bool devices = false, limits = false;
+  std::vector<MountKind> mounts;             // kinds that it can give; empty: all
+  bool devices = false, limits = false;      // an exec that asks for limits runs without them where this is false
 };
 
 // [thread-safe] [blocking]
 class Executor : public Plugin {
  public:
   static constexpr const char* kind = "executor";
-  virtual ExecutorTraits traits() const = 0;
+  virtual ExecutorTraits traits() const = 0;  // the same at every call
   // Returns as soon as the exec is started (or its start has failed: ExitKind::not_started from wait()).
   // A local executor throws unsupported here and offers "executor.local/1" instead.
   virtual std::unique_ptr<Running> start(const ExecRequest& request, const Stdio& stdio, LayerTransfer& transfer,
@@ -126,9 +132,10 @@ class Executor : public Plugin {
 
 // What the engine prepared for one entry of ExecRequest::mounts.
 struct LocalMount {
-  int fd = -1;  // directory or file, or a detached mount; belongs to the engine. -1: tmpfs, secret, file
+  // Directory or file, or a detached mount; belongs to the engine. -1: tmpfs, secret, and a file that is its content. A
+  // file with an fd shows what the engine writes there while the exec runs.
+  int fd = -1;
   bool detached_mount = false;  // clone and attach fd; else bind it
-  std::string content;          // secret, file: the bytes
 };
 
 struct LocalExec {
@@ -144,7 +151,8 @@ struct LocalExec {
 class LocalExecutor {
  public:
   static constexpr const char* capability_id = "executor.local/1";
-  // fds in local must stay open until the returned object is destroyed.
+  // The host keeps the fds in local open until the returned object is destroyed. Throws unsupported for what it cannot
+  // give (devices, a mount), no_space, cancelled.
   virtual std::unique_ptr<Running> start_local(const ExecRequest& request, const LocalExec& local, const Stdio& stdio,
                                                CallContext& ctx) = 0;
 

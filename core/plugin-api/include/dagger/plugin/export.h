@@ -6,7 +6,11 @@
 // A public member "static constexpr char settings_schema[] = R"({...})";" goes into a section of the file: the host
 // then checks the settings, and shows their descriptions, without running code of the plugin. Without it the host
 // checks them against config_schema() after the constructor has run. Either way throw Error{invalid_argument} for what
-// only the plugin can know to be wrong. Exactly two symbols leave the .so (see cmake/plugin.map).
+// only the plugin can know to be wrong.
+//
+// dagger_add_plugin() links so that exactly two symbols leave the .so, manifest and factory, that nothing of another
+// plugin is taken for its own, that a missing symbol is found at once, and that its code is never unloaded. The file
+// has no RPATH and no RUNPATH: it moves with the engine's installed tree.
 #pragma once
 #include <cstring>
 #include <type_traits>

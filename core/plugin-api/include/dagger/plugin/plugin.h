@@ -9,8 +9,16 @@
 //    killed and reaped.
 //  - Only dagger::Error leaves. Views and references passed in are valid until the call returns.
 //  - A plugin never changes cwd, umask, environment, locale or signal handlers, never waits for children that are not
-//    its own, never writes to stdout or stderr, and opens every fd with O_CLOEXEC.
-//  - Threads of a plugin end in its destructor. The code of a plugin is never unloaded.
+//    its own, never writes to stdout or stderr, and opens every fd with O_CLOEXEC. Signals are blocked in the threads
+//    that call it, so a broken pipe is EPIPE.
+//  - Constructors run one at a time. One throws invalid_argument for settings that cannot be meant, unsupported where
+//    this machine cannot run the plugin (the text says what is missing); an operator may then name another to try.
+//  - The destructor runs when every call has returned and every object that was handed out is gone. Threads of a plugin
+//    end in it. The code of a plugin is never unloaded.
+//  - A plugin may be run in a process of its own: nothing but values, fds and the callbacks of this header is shared.
+//
+// How it grows: interfaces that plugins implement, and structs, stay as they are within a major version. What not every
+// plugin of a kind can do comes as a further interface with structs of its own, asked for by capability().
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -38,7 +46,8 @@ class Host {
   // Starts a child from the engine's one permanent spawning thread, so that PR_SET_PDEATHSIG means "the engine died"
   // and not "a pool thread ended". argv[0] is looked up as an absolute path. stdio: fds for 0, 1, 2 (-1: /dev/null).
   // keep: fds the child inherits as 3, 4, ... in this order. The child gets SIGKILL when the engine dies, an empty
-  // signal mask, default dispositions, cwd "/" and umask 022. Returns a pidfd. Throws not_found, internal.
+  // signal mask, default dispositions, cwd "/" and umask 022. Returns a pidfd; the plugin reaps the child by
+  // waitid(P_PIDFD). Throws not_found, internal.
   struct Spawn {
     std::vector<std::string> argv;
     std::vector<std::string> env;  // "NAME=value"
@@ -70,8 +79,11 @@ class CallContext {
   // Asks the client that wants this work for credentials of a realm ("registry-1.docker.io"). Empty: it has none.
   // Throws unavailable when no client is connected.
   virtual std::optional<Credentials> credentials(std::string_view realm) = 0;
-  // A stream connected to a socket object of the asking client (an ssh agent, ...). Throws not_found.
+  // A stream connected to a socket object of the asking client (an ssh agent, ...). Throws not_found, unavailable.
   virtual UniqueFd open_socket(std::string_view socket_id) = 0;
+  // The value of a secret object of the asking client that the work names (a token for a source), as a sealed memfd
+  // positioned at 0. Throws not_found, unavailable.
+  virtual UniqueFd open_secret(std::string_view secret_id) = 0;
 
  protected:
   ~CallContext() = default;
@@ -90,7 +102,7 @@ class Plugin {
  public:
   virtual ~Plugin() = default;
   // JSON Schema (text) of the plugin's settings. Unknown keys and bad values are refused by the host before the
-  // plugin is created. Every property has a description: `dagger plugin list` and the manual show it.
+  // plugin is created. Every property has a description, and the whole has the plugin's: the manual shows them.
   virtual std::string_view config_schema() const noexcept = 0;
   // An optional further interface by id ("executor.local/1"), or null. Lives as long as the plugin.
   virtual void* capability(std::string_view id) noexcept {

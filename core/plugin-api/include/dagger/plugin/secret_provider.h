@@ -32,7 +32,7 @@ class SecretProvider : public Plugin {
   virtual std::vector<std::string> schemes() const = 0;  // "env", "file", "cmd", "vault", ...
   // The value of "scheme:rest" (rest as written, "//NAME" or "NAME"), as a sealed memfd positioned at 0: never a
   // string, so that it lands in no log and no core of a plugin's heap. Throws not_found, permission_denied,
-  // unavailable.
+  // unavailable. An error names the secret, never a part of its value.
   virtual UniqueFd open(std::string_view scheme, std::string_view rest, SecretContext& ctx) = 0;
 };
 

@@ -1,7 +1,9 @@
 // dagger/plugin/snapshotter.h — turns a stack of layers into a root directory, and seals changes into a new layer.
 //
 // A snapshotter owns no state: the store gives it places and keeps what it makes. Nothing needs a mount: a view is
-// reached through a directory fd, which may be a detached mount (overlay) or a plain directory (a copy).
+// reached through a directory fd, which may be a detached mount (overlay) or a plain directory (a copy). Layers that
+// come as tars are unpacked by the store, as directories of the form overlay_trusted or else overlay_user, whichever is
+// read here.
 #pragma once
 #include <memory>
 
@@ -12,7 +14,7 @@ namespace dagger::plugin {
 
 struct SnapshotterTraits {
   std::vector<std::string> reads;  // forms it can stack, best first
-  std::string writes;              // the form that seal() makes
+  std::string writes;              // the form that seal() makes; one of reads
   std::size_t max_stack = 0;       // layers in one view; 0: any number. The store flattens beyond it
 };
 
@@ -32,8 +34,8 @@ struct SealedLayer {
   bool empty = false;                    // nothing changed: no layer needed
 };
 
-// A mounted (or copied) stack. Destroying it unmounts; it leaves nothing behind outside its workspace.
-// One thread at a time.
+// A mounted (or copied) stack. Destroying it unmounts, and ends a process that serves it; it leaves nothing behind
+// outside its workspace. One thread at a time.
 class View {
  public:
   virtual ~View() = default;
@@ -42,8 +44,10 @@ class View {
   // it.
   virtual int root_fd() const noexcept = 0;
   virtual bool detached_mount() const noexcept = 0;
+  // Becomes readable when the view is lost (the process that served it has ended): an exec on it fails. -1: never.
+  virtual int lost_fd() const noexcept { return -1; }
   // Ends writing and turns the changes into a layer. Call at most once, on a writable view, when no process uses it any
-  // more. Afterwards root_fd() is gone. Does not sync: durability belongs to the store.
+  // more. Afterwards root_fd() is gone. Does not sync: durability belongs to the store. Throws no_space, cancelled.
   virtual SealedLayer seal(CallContext& ctx) = 0;
 };
 
