@@ -1,7 +1,10 @@
 #include "core/runner/host.h"
 
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "core/base/fs.h"
 #include "core/link/messages/messages.h"
@@ -20,6 +23,14 @@ solver::Backends backends(plugin::Registry& plugins, const Config& config) {
   for (std::size_t i = 0; i < plugins.caches().size(); ++i)
     b.caches.emplace_back(config.caches.at(i).use, plugins.caches()[i]);
   return b;
+}
+
+// Every session takes a descriptor, and every exec several: the usual soft limit of 1024 is soon used up.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, 65'536));
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace
@@ -64,6 +75,7 @@ Host::Host(Loop& loop, Log& log, Config config, HostOptions options)
 Host::~Host() = default;
 
 void Host::listen() {
+  raise_descriptor_limit();
   for (const auto& address : config_.listen.addresses) {
     link::Transport::ListenOptions o;
     o.address = address;
@@ -88,7 +100,9 @@ void Host::accept(std::unique_ptr<link::Peer> peer) {
   if (stopping_ || listeners_.empty()) return;  // the peer is closed by its destructor
   idle_.cancel();
   const auto id = next_service_++;
-  peer->serve(link::method::drain, [this](const std::string&, const CancelToken&) { return drain(); });
+  // Only for a tool of the same user, which will start the next runner: not for every holder of a token.
+  if (peer->other().scope == "uid:" + std::to_string(::geteuid()))
+    peer->serve(link::method::drain, [this](const std::string&, const CancelToken&) { return drain(); });
   services_[id] = Service::start(std::move(peer), *solver_, info_, "session-" + std::to_string(id), [this, id] {
     services_.erase(id);
     if (!stopping_) rest();

@@ -287,8 +287,15 @@ Task<void> Service::read_file(link::PathRequest request, std::shared_ptr<link::S
 Task<void> Service::export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel) {
   co_await in_tree(transfers(), request.target, std::move(cancel), [&](int root, plugin::CallContext& ctx) {
     const auto tar = store::tree::tar_tree(root, request.path, ctx);
-    std::string buffer(1 << 16, '\0');
-    while (const auto n = tar->read(buffer.data(), buffer.size())) stream->write({buffer.data(), n});
+    std::string buffer(128 << 10, '\0');
+    for (std::size_t held = 0;;) {  // a tar comes in small pieces: headers, small files
+      const auto n = tar->read(buffer.data() + held, buffer.size() - held);
+      held += n;
+      if (n != 0 && held < buffer.size()) continue;
+      stream->write({buffer.data(), held});
+      held = 0;
+      if (n == 0) break;
+    }
     stream->finish();
     return 0;
   });
@@ -301,32 +308,20 @@ namespace {
 // Fetches from the session what the runner lacks of a tree. Pool threads.
 class LinkTreeSource final : public store::TreeSource {
  public:
-  LinkTreeSource(Loop& loop, link::Peer& peer, solver::Solver& solver, Digest tree, CancelToken cancel)
-      : loop_(loop), peer_(peer), solver_(solver), tree_(tree), cancel_(std::move(cancel)) {}
+  LinkTreeSource(Loop& loop, link::Peer& peer, Digest tree, CancelToken cancel)
+      : loop_(loop), peer_(peer), tree_(tree), cancel_(std::move(cancel)) {}
 
-  std::vector<std::string> nodes(const std::vector<Digest>& digests) override {
-    std::promise<std::string> reply;
-    auto future = reply.get_future();
-    loop_.post([&] { solver_.spawn(ask(cbor::pack(link::LocalRequest{tree_, digests}), reply)); });
-    return cbor::unpack<link::Blobs>(future.get()).blobs;
+  std::unique_ptr<plugin::ByteStream> nodes(const std::vector<Digest>& digests) override {
+    return open(link::method::local_nodes, digests);
   }
   std::unique_ptr<plugin::ByteStream> contents(const std::vector<Digest>& digests) override {
-    std::promise<std::shared_ptr<link::Stream>> opened;
-    auto future = opened.get_future();
-    loop_.post([&] {
-      try {
-        opened.set_value(peer_.open(link::method::local_contents, cbor::pack(link::LocalRequest{tree_, digests})));
-      } catch (...) {
-        opened.set_exception(std::current_exception());
-      }
-    });
-    return std::make_unique<Contents>(future.get(), cancel_);
+    return open(link::method::local_contents, digests);
   }
 
  private:
-  class Contents final : public plugin::ByteStream {
+  class Bytes final : public plugin::ByteStream {
    public:
-    Contents(std::shared_ptr<link::Stream> stream, const CancelToken& cancel)
+    Bytes(std::shared_ptr<link::Stream> stream, const CancelToken& cancel)
         : stream_(std::move(stream)), on_cancel_(cancel.on_cancel([s = stream_] { s->cancel(); })) {}
     std::size_t read(void* buffer, std::size_t size) override {
       if (at_ == chunk_.size()) {
@@ -346,16 +341,22 @@ class LinkTreeSource final : public store::TreeSource {
     std::size_t at_ = 0;
   };
 
-  Task<void> ask(std::string request, std::promise<std::string>& reply) {
-    try {
-      reply.set_value(co_await peer_.call(link::method::local_nodes, std::move(request), cancel_));
-    } catch (...) {
-      reply.set_exception(std::current_exception());
-    }
+  std::unique_ptr<plugin::ByteStream> open(const char* method, const std::vector<Digest>& digests) {
+    const auto request = cbor::pack(link::LocalRequest{tree_, digests});
+    std::promise<std::shared_ptr<link::Stream>> opened;
+    auto future = opened.get_future();
+    loop_.post([&] {
+      try {
+        opened.set_value(peer_.open(method, request));
+      } catch (...) {
+        opened.set_exception(std::current_exception());
+      }
+    });
+    return std::make_unique<Bytes>(future.get(), cancel_);
   }
+
   Loop& loop_;
   link::Peer& peer_;
-  solver::Solver& solver_;
   Digest tree_;
   CancelToken cancel_;
 };
@@ -367,7 +368,7 @@ Task<link::Empty> Service::sync_local(link::SyncRequest request, CancelToken can
   co_await add_ops({op});
   const dag::Vertex& vertex = *graph_->find(dag::digest(op));
   if (solver_.store().find(vertex.key)) co_return {};
-  LinkTreeSource source(loop_, *peer_, solver_, request.tree, cancel);
+  LinkTreeSource source(loop_, *peer_, request.tree, cancel);
   solver::Call call(loop_, nullptr, cancel);
   const auto layer = co_await on_pool(loop_, transfers(), [&] {
     return store::make_local_tree(solver_.store(), request.tree, request.hint, source, call);

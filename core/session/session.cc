@@ -69,16 +69,18 @@ class Session::State {
     peer_->serve(link::method::credentials, [this](std::string request, CancelToken cancel) {
       return credentials(std::move(request), std::move(cancel));
     });
-    peer_->serve(link::method::local_nodes,
-                 [this](std::string request, CancelToken) { return local_nodes(std::move(request)); });
-    peer_->serve_stream(link::method::local_contents,
-                        [this](std::string request, std::shared_ptr<link::Stream> stream, CancelToken) {
-                          try {
-                            services_.host.serve_contents(cbor::unpack<link::LocalRequest>(request), stream);
-                          } catch (const Error& error) {
-                            stream->reset(error);
-                          }
-                        });
+    const auto serve = [this](const char* method,
+                              void (HostFiles::*send)(const link::LocalRequest&, std::shared_ptr<link::Stream>)) {
+      peer_->serve_stream(method, [this, send](std::string request, std::shared_ptr<link::Stream> stream, CancelToken) {
+        try {
+          (services_.host.*send)(cbor::unpack<link::LocalRequest>(request), stream);
+        } catch (const Error& error) {
+          stream->reset(error);
+        }
+      });
+    };
+    serve(link::method::local_nodes, &HostFiles::serve_nodes);
+    serve(link::method::local_contents, &HostFiles::serve_contents);
     peer_->serve_notify(link::method::events, [this](std::string message) {
       if (on_events_) on_events_(std::move(message));
     });
@@ -95,9 +97,6 @@ class Session::State {
     auto find = [&] { return find_credentials(services_.client, spawner_, realm, cancel); };
     const auto reply = co_await on_pool(loop_, files_, std::ref(find));
     co_return cbor::pack(reply);
-  }
-  Task<std::string> local_nodes(std::string request) {
-    co_return cbor::pack(services_.host.serve_nodes(cbor::unpack<link::LocalRequest>(request)));
   }
 
   Task<HttpResponse> answer(HttpRequest request, CancelToken cancel) {

@@ -13,13 +13,12 @@
 
 namespace dagger::store {
 
-// The session's side. Called from one thread at a time. [blocking]
+// The session's side. Both answer with 8 bytes of length, big endian, and the bytes, for each digest in turn.
+// [thread-safe] [blocking]
 class TreeSource {
  public:
   virtual ~TreeSource() = default;
-  // Encoded nodes, in the order of the digests.
-  virtual std::vector<std::string> nodes(const std::vector<Digest>& digests) = 0;
-  // For each digest 8 bytes of length, big endian, and the bytes.
+  virtual std::unique_ptr<plugin::ByteStream> nodes(const std::vector<Digest>& digests) = 0;  // encoded
   virtual std::unique_ptr<plugin::ByteStream> contents(const std::vector<Digest>& digests) = 0;
 };
 

@@ -37,11 +37,11 @@ inline constexpr const char* get_recipe = "recipe.get";  // RecipeId -> Recipe
 // Runner -> session.
 inline constexpr const char* secret = "secret";            // Name -> Bytes
 inline constexpr const char* credentials = "credentials";  // Name -> CredentialsReply
-inline constexpr const char* local_nodes = "local.nodes";  // LocalRequest -> Blobs (encoded store::Node, same order)
-inline constexpr const char* local_contents =
-    "local.contents";  // stream: LocalRequest, then for each digest 8 bytes length (big endian) and the bytes
-inline constexpr const char* open_socket = "socket";  // stream: Name, then bytes both ways
-inline constexpr const char* events = "events";       // notification: Events
+// Both are streams: LocalRequest, then for each digest 8 bytes length (big endian) and the bytes.
+inline constexpr const char* local_nodes = "local.nodes";        // encoded store::Node
+inline constexpr const char* local_contents = "local.contents";  // of files
+inline constexpr const char* open_socket = "socket";             // stream: Name, then bytes both ways
+inline constexpr const char* events = "events";                  // notification: Events
 }  // namespace method
 
 struct Empty {};
@@ -50,9 +50,6 @@ struct Name {
 };
 struct Bytes {
   std::string bytes;
-};
-struct Blobs {
-  std::vector<std::string> blobs;
 };
 
 struct Info {
@@ -181,10 +178,6 @@ void fields(A& a, Name& m) {
 template <class A>
 void fields(A& a, Bytes& m) {
   a.begin(1), a.blob(m.bytes);
-}
-template <class A>
-void fields(A& a, Blobs& m) {
-  a.begin(1), a.blobs(m.blobs);
 }
 template <class A>
 void fields(A& a, Info& m) {

@@ -1,86 +1,54 @@
 #include "core/session/host/export.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <memory>
 #include <vector>
 
 #include "core/base/fs.h"
+#include "core/store/tree/dir.h"
+#include "core/store/unpack/tar_reader.h"
 
 namespace dagger::session {
 namespace {
 
+using store::TarType;
+
 constexpr unsigned target_directory_mode = 0700;
 
-struct FreeArchive {
-  void operator()(archive* a) const { ::archive_read_free(a); }
-};
-
-// A tar that comes in a Stream. An exception of the stream waits here until libarchive has returned.
-class TarReader {
+// A tar that comes in a Stream.
+class Tar {
  public:
-  explicit TarReader(link::Stream& in) : in_(in), archive_(::archive_read_new()) {
-    ::archive_read_support_format_tar(archive_.get());
-    check(::archive_read_open(archive_.get(), this, nullptr, &TarReader::read, nullptr));
-  }
-  // The next entry, or null at the end.
-  archive_entry* next() {
-    archive_entry* entry = nullptr;
-    const int status = ::archive_read_next_header(archive_.get(), &entry);
-    if (status == ARCHIVE_EOF) return nullptr;
-    check(status);
-    return entry;
-  }
+  explicit Tar(link::Stream& in) : reader_([this, &in](std::size_t max) { return piece(in, max); }) {}
+
+  bool next() { return reader_.next(entry); }
   void copy_data(int fd) {
-    const void* block = nullptr;
-    std::size_t size = 0;
-    la_int64_t offset = 0;
-    for (;;) {
-      const int status = ::archive_read_data_block(archive_.get(), &block, &size, &offset);
-      if (status == ARCHIVE_EOF) return;
-      check(status);
-      if (::lseek(fd, offset, SEEK_SET) < 0) throw_errno("seek in exported file");
-      write_all(fd, {static_cast<const char*>(block), size});
-    }
+    for (auto data = reader_.data(); !data.empty(); data = reader_.data()) write_all(fd, data);
   }
+  store::TarEntry entry;  // the last one
 
  private:
-  static la_ssize_t read(archive* a, void* self, const void** buffer) {
-    auto& reader = *static_cast<TarReader*>(self);
-    try {
-      reader.piece_ = reader.in_.read();
-    } catch (...) {
-      reader.error_ = std::current_exception();
-      ::archive_set_error(a, EIO, "the stream failed");
-      return -1;
+  std::string_view piece(link::Stream& in, std::size_t max) {
+    if (at_ == held_.size()) {
+      held_ = in.read();
+      at_ = 0;
     }
-    *buffer = reader.piece_.data();
-    return static_cast<la_ssize_t>(reader.piece_.size());
+    const auto piece = std::string_view(held_).substr(at_, max);
+    at_ += piece.size();
+    return piece;
   }
-  void check(int status) {
-    if (error_) std::rethrow_exception(error_);
-    if (status == ARCHIVE_OK || status == ARCHIVE_WARN) return;
-    const char* text = ::archive_error_string(archive_.get());
-    throw Error(Code::corrupt_data, std::string("the exported archive is malformed: ") + (text ? text : "unknown"));
-  }
-  link::Stream& in_;
-  std::string piece_;
-  std::exception_ptr error_;
-  std::unique_ptr<archive, FreeArchive> archive_;
+  std::string held_;
+  std::size_t at_ = 0;
+  store::TarReader reader_;
 };
 
-std::string safe_path(const char* raw) {
-  if (raw == nullptr) throw Error(Code::corrupt_data, "the exported archive has an entry without a name");
+std::string safe_path(const std::string& raw) {
   const std::string_view name = raw;
   for (std::size_t at = 0; at <= name.size();) {
     const auto slash = std::min(name.find('/', at), name.size());
     if (name.substr(at, slash - at) == "..")
-      throw Error(Code::corrupt_data,
-                  "the exported archive has an entry that leaves it: \"" + std::string(name) + "\"");
+      throw Error(Code::corrupt_data, "the exported archive has an entry that leaves it: \"" + raw + "\"");
     at = slash + 1;
   }
   return clean_path(name);
@@ -89,8 +57,8 @@ std::string safe_path(const char* raw) {
 struct Times {
   timespec values[2];
 };
-Times times_of(archive_entry* entry) {
-  const timespec modified{::archive_entry_mtime(entry), ::archive_entry_mtime_nsec(entry)};
+Times times_of(const store::TarEntry& entry) {
+  const auto modified = store::to_timespec(entry.mtime_ns);
   return {{modified, modified}};
 }
 
@@ -102,22 +70,23 @@ class Unpacker {
     root_ = open_file(target, O_PATH | O_DIRECTORY);
   }
 
-  void add(archive_entry* entry, TarReader& tar) {
-    const auto path = safe_path(::archive_entry_pathname(entry));
-    if (::archive_entry_filetype(entry) == AE_IFDIR) return add_directory(path, entry);
+  void add(Tar& tar) {
+    const auto& entry = tar.entry;
+    const auto path = safe_path(entry.name);
+    if (entry.type == TarType::directory) return add_directory(path, entry);
     if (path == "/") throw Error(Code::corrupt_data, "the exported archive replaces its own root");
-    const auto parent = make_dirs_in_root(root_.get(), parent_path(path));
+    const int parent = open_parent(parent_path(path));
     const auto name = base_name(path);
-    if (::unlinkat(parent.get(), name.c_str(), 0) != 0 && errno != ENOENT) throw_errno("replace " + target_ + path);
-    if (const char* other = ::archive_entry_hardlink(entry)) return add_hard_link(parent.get(), name, other);
-    switch (::archive_entry_filetype(entry)) {
-      case AE_IFREG:
-        return add_file(parent.get(), name, entry, tar);
-      case AE_IFLNK:
-        return add_link(parent.get(), name, entry);
-      case AE_IFIFO:
-        if (::mkfifoat(parent.get(), name.c_str(), ::archive_entry_perm(entry) & 0777) != 0)
-          throw_errno("make fifo " + target_ + path);
+    if (::unlinkat(parent, name.c_str(), 0) != 0 && errno != ENOENT) throw_errno("replace " + target_ + path);
+    switch (entry.type) {
+      case TarType::file:
+        return add_file(parent, name, tar);
+      case TarType::hard_link:
+        return add_hard_link(parent, name, entry.link);
+      case TarType::symlink:
+        return add_link(parent, name, entry);
+      case TarType::fifo:
+        if (::mkfifoat(parent, name.c_str(), entry.mode & 0777) != 0) throw_errno("make fifo " + target_ + path);
         return;
       default:
         return;
@@ -139,31 +108,35 @@ class Unpacker {
     Times times;
   };
 
-  void add_directory(const std::string& path, archive_entry* entry) {
+  // Entries of one directory follow each other.
+  int open_parent(std::string path) {
+    if (!parent_ || parent_path_ != path) {
+      parent_ = make_dirs_in_root(root_.get(), path);
+      parent_path_ = std::move(path);
+    }
+    return parent_.get();
+  }
+  void add_directory(const std::string& path, const store::TarEntry& entry) {
     if (path == "/") return;
-    const auto parent = make_dirs_in_root(root_.get(), parent_path(path));
-    if (::mkdirat(parent.get(), base_name(path).c_str(), target_directory_mode) == 0)
-      directories_.push_back({path, static_cast<mode_t>(::archive_entry_perm(entry) & 07777), times_of(entry)});
+    if (::mkdirat(open_parent(parent_path(path)), base_name(path).c_str(), target_directory_mode) == 0)
+      directories_.push_back({path, entry.mode & 07777, times_of(entry)});
     else if (errno != EEXIST)
       throw_errno("make directory " + target_ + path);
   }
-  void add_file(int parent, const std::string& name, archive_entry* entry, TarReader& tar) {
+  void add_file(int parent, const std::string& name, Tar& tar) {
+    if (tar.entry.sparse) throw Error(Code::corrupt_data, "the exported archive has a sparse file: \"" + name + "\"");
     const auto fd = open_at(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     tar.copy_data(fd.get());
-    if (::ftruncate(fd.get(), ::archive_entry_size(entry)) != 0 ||  // a hole at the end
-        ::fchmod(fd.get(), ::archive_entry_perm(entry) & 07777) != 0 ||
-        ::futimens(fd.get(), times_of(entry).values) != 0)
+    if (::fchmod(fd.get(), tar.entry.mode & 07777) != 0 || ::futimens(fd.get(), times_of(tar.entry).values) != 0)
       throw_errno("finish " + target_ + "/.../" + name);
   }
-  void add_link(int parent, const std::string& name, archive_entry* entry) {
-    const char* link = ::archive_entry_symlink(entry);
-    if (link == nullptr) throw Error(Code::corrupt_data, "the exported archive has a link without a target");
-    if (::symlinkat(link, parent, name.c_str()) != 0) throw_errno("make link " + target_ + "/.../" + name);
-    const auto times = times_of(entry);
-    if (::utimensat(parent, name.c_str(), times.values, AT_SYMLINK_NOFOLLOW) != 0)
+  void add_link(int parent, const std::string& name, const store::TarEntry& entry) {
+    if (::symlinkat(entry.link.c_str(), parent, name.c_str()) != 0)
+      throw_errno("make link " + target_ + "/.../" + name);
+    if (::utimensat(parent, name.c_str(), times_of(entry).values, AT_SYMLINK_NOFOLLOW) != 0)
       throw_errno("set times of link " + target_ + "/.../" + name);
   }
-  void add_hard_link(int parent, const std::string& name, const char* other) {
+  void add_hard_link(int parent, const std::string& name, const std::string& other) {
     const auto path = safe_path(other);
     const auto source = open_in_root(root_.get(), parent_path(path), O_PATH | O_DIRECTORY);
     if (::linkat(source.get(), base_name(path).c_str(), parent, name.c_str(), 0) != 0)
@@ -172,15 +145,17 @@ class Unpacker {
 
   std::string target_;
   UniqueFd root_;
+  UniqueFd parent_;
+  std::string parent_path_;
   std::vector<NewDirectory> directories_;
 };
 
 }  // namespace
 
 void unpack_directory(link::Stream& in, const std::string& target) {
-  TarReader tar(in);
+  Tar tar(in);
   Unpacker unpacker(target);
-  while (auto* entry = tar.next()) unpacker.add(entry, tar);
+  while (tar.next()) unpacker.add(tar);
   unpacker.finish();
 }
 
@@ -198,14 +173,13 @@ void unpack_file(link::Stream& in, const std::string& target) {
   make_dirs(parent_name, target_directory_mode);
   const TempDir beside(parent_name, ".dagger-export-");
   {
-    TarReader tar(in);
+    Tar tar(in);
     Unpacker unpacker(beside.path());
-    auto* entry = tar.next();
-    if (entry == nullptr || ::archive_entry_filetype(entry) != AE_IFREG)
+    if (!tar.next() || tar.entry.type != TarType::file)
       throw Error(Code::corrupt_data, "the runner sent no file to export");
-    ::archive_entry_set_pathname(entry, "file");
-    unpacker.add(entry, tar);
-    if (tar.next() != nullptr) throw Error(Code::corrupt_data, "the runner sent more than one file to export");
+    tar.entry.name = "file";
+    unpacker.add(tar);
+    if (tar.next()) throw Error(Code::corrupt_data, "the runner sent more than one file to export");
   }
   if (::rename((beside.path() + "/file").c_str(), target.c_str()) != 0) throw_errno("write " + target);
 }

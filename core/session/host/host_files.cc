@@ -3,65 +3,73 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <span>
+
 #include "core/base/fs.h"
 #include "core/session/host/export.h"
 #include "core/session/host/paths.h"
 
 namespace dagger::session {
+
+// Gathers small writes: a frame of the link for each file would cost more than the file.
+class Packer {
+ public:
+  explicit Packer(link::Stream& out) : out_(out) { held_.reserve(piece_size); }
+
+  void length(std::uint64_t size) {
+    for (int shift = 56; shift >= 0; shift -= 8) held_ += static_cast<char>(size >> shift & 0xff);
+  }
+  void bytes(std::string_view data) {
+    if (held_.size() + data.size() > piece_size) flush();
+    if (data.size() >= piece_size)
+      out_.write(data);
+    else
+      held_ += data;
+  }
+  void flush() {
+    if (!held_.empty()) out_.write(held_);
+    held_.clear();
+  }
+  // Room to read a file into.
+  std::span<char> room() {
+    room_.resize(piece_size);
+    return room_;
+  }
+
+ private:
+  static constexpr std::size_t piece_size = 128 << 10;
+  link::Stream& out_;
+  std::string held_;
+  std::vector<char> room_;
+};
+
 namespace {
 
-constexpr std::size_t piece_size = 128 << 10;
-
-std::string length_prefix(std::uint64_t size) {
-  std::string prefix(8, '\0');
-  for (int i = 7; i >= 0; --i, size >>= 8) prefix[static_cast<std::size_t>(i)] = static_cast<char>(size & 0xff);
-  return prefix;
+void send_node(const HostTree& tree, const Digest& digest, Packer& out) {
+  const auto at = tree.nodes.find(digest);
+  if (at == tree.nodes.end())
+    throw Error(Code::invalid_argument, "host directory " + tree.root.str() + " has no node " + digest.str());
+  out.length(at->second.size());
+  out.bytes(at->second);
 }
 
-// The bytes must be those that were hashed: the runner would refuse them, in words that name no file.
-void send_file(const HostTree& tree, const Digest& digest, link::Stream& out) {
-  const auto& source = tree.files.at(digest);
-  const auto changed = [&] {
-    return Error(Code::unavailable, "file " + source.path +
-                                        " of a host directory changed while it was transferred: run again when nothing "
-                                        "writes to it");
-  };
-  const auto fd = open_beneath(tree.top.get(), source.path, O_RDONLY);
-  out.write(length_prefix(source.size));
-  Sha256 hash;
-  std::string buffer(piece_size, '\0');
-  std::uint64_t sent = 0;
-  for (;;) {
-    const auto got = ::read(fd.get(), buffer.data(), buffer.size());
+// That the bytes are those that were hashed is checked by the runner, which names the file if not.
+void send_file(const HostTree& tree, const Digest& digest, Packer& out) {
+  const auto source = tree.file(digest);
+  if (!source) throw Error(Code::invalid_argument, "a host directory holds no content " + digest.str());
+  const auto fd = open_beneath(tree.top.get(), source->path, O_RDONLY);
+  out.length(source->size);
+  for (std::uint64_t left = source->size; left != 0;) {
+    const auto room = out.room();
+    const auto got = ::read(fd.get(), room.data(), std::min<std::uint64_t>(room.size(), left));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw_errno("read " + source.path);
-    if (got == 0) break;
-    const std::string_view piece(buffer.data(), static_cast<std::size_t>(got));
-    if (piece.size() > source.size - sent) throw changed();
-    hash.update(piece);
-    sent += piece.size();
-    if (sent < source.size) {
-      out.write(piece);
-      continue;
-    }
-    // The last piece goes only when all of it proved right.
-    if (hash.finish() != digest) throw changed();
-    out.write(piece);
-    return;
-  }
-  if (sent != source.size || hash.finish() != digest) throw changed();
-}
-
-void send_contents(const HostTree& tree, const std::vector<Digest>& digests, link::Stream& out) {
-  try {
-    for (const auto& digest : digests) {
-      if (!tree.files.contains(digest))
-        throw Error(Code::invalid_argument, "a host directory holds no content " + digest.str());
-      send_file(tree, digest, out);
-    }
-    out.finish();
-  } catch (const Error& error) {
-    out.reset(error);
+    if (got < 0) throw_errno("read " + source->path);
+    if (got == 0)
+      throw Error(
+          Code::unavailable,
+          "host file " + source->path + " became shorter while it was being read: try again when nothing writes to it");
+    out.bytes({room.data(), static_cast<std::size_t>(got)});
+    left -= static_cast<std::uint64_t>(got);
   }
 }
 
@@ -89,7 +97,7 @@ Task<dag::Ref> HostFiles::directory(std::string path, HostFilter filter, bool fr
 
 Task<Digest> HostFiles::freeze(std::string path, HostFilter filter, CancelToken cancel) {
   const auto patterns = std::make_shared<const dag::Patterns>(filter.include, filter.exclude);
-  const auto tree = co_await walk(loop_, pool_, walk_threads_, path, patterns, cancel);
+  auto tree = co_await walk(loop_, pool_, walk_threads_, path, patterns, cancel);
   const auto at = transfers_.emplace(tree->root, tree);
   std::exception_ptr failure;
   try {
@@ -102,8 +110,10 @@ Task<Digest> HostFiles::freeze(std::string path, HostFilter filter, CancelToken 
     failure = std::current_exception();
   }
   transfers_.erase(at);
+  const auto root = tree->root;
+  pool_.submit([tree = std::move(tree)] {});  // freeing a large one takes a while
   if (failure) std::rethrow_exception(failure);
-  co_return tree->root;
+  co_return root;
 }
 
 std::shared_ptr<const HostTree> HostFiles::transfer(const Digest& tree) const {
@@ -113,23 +123,25 @@ std::shared_ptr<const HostTree> HostFiles::transfer(const Digest& tree) const {
   return at->second;
 }
 
-link::Blobs HostFiles::serve_nodes(const link::LocalRequest& request) const {
-  const auto tree = transfer(request.tree);
-  link::Blobs answer;
-  for (const auto& digest : request.digests) {
-    const auto at = tree->nodes.find(digest);
-    if (at == tree->nodes.end())
-      throw Error(Code::invalid_argument, "host directory " + request.tree.str() + " has no node " + digest.str());
-    answer.blobs.push_back(at->second);
-  }
-  return answer;
+void HostFiles::serve_nodes(const link::LocalRequest& request, std::shared_ptr<link::Stream> stream) {
+  serve(request, std::move(stream), send_node);
+}
+void HostFiles::serve_contents(const link::LocalRequest& request, std::shared_ptr<link::Stream> stream) {
+  serve(request, std::move(stream), send_file);
 }
 
-void HostFiles::serve_contents(const link::LocalRequest& request, std::shared_ptr<link::Stream> stream) {
+void HostFiles::serve(const link::LocalRequest& request, std::shared_ptr<link::Stream> stream, Send send) {
   auto tree = transfer(request.tree);
-  pool_.submit([tree = std::move(tree), digests = request.digests, stream = std::move(stream)] {
+  pool_.submit([tree = std::move(tree), digests = request.digests, stream = std::move(stream), send] {
     try {
-      send_contents(*tree, digests, *stream);
+      try {
+        Packer out(*stream);
+        for (const auto& digest : digests) send(*tree, digest, out);
+        out.flush();
+        stream->finish();
+      } catch (const Error& error) {
+        stream->reset(error);
+      }
     } catch (const std::exception&) {  // reset() itself failed: the link is dead, and with it the transfer
     }
   });

@@ -16,6 +16,8 @@
 
 namespace dagger::session {
 
+class Packer;
+
 struct HostFilter {
   std::vector<std::string> include, exclude;
 };
@@ -34,7 +36,7 @@ class HostFiles {
                                 CancelToken cancel);
 
   // What the runner calls.
-  link::Blobs serve_nodes(const link::LocalRequest& request) const;
+  void serve_nodes(const link::LocalRequest& request, std::shared_ptr<link::Stream> stream);
   void serve_contents(const link::LocalRequest& request, std::shared_ptr<link::Stream> stream);
 
   Task<void> join() { return frozen_.join(); }
@@ -42,6 +44,9 @@ class HostFiles {
  private:
   Task<Digest> freeze(std::string path, HostFilter filter, CancelToken cancel);
   std::shared_ptr<const HostTree> transfer(const Digest& tree) const;
+  // On the pool: for each digest its length and its bytes, which send() writes.
+  using Send = void (*)(const HostTree& tree, const Digest& digest, Packer& out);
+  void serve(const link::LocalRequest& request, std::shared_ptr<link::Stream> stream, Send send);
 
   Loop& loop_;
   Pool& pool_;

@@ -1,19 +1,17 @@
 #include "core/session/host/walk.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 
 #include "core/base/fs.h"
+#include "core/store/tree/dir.h"
 
 namespace dagger::session {
 namespace {
@@ -22,8 +20,8 @@ constexpr std::size_t read_size = 128 << 10;
 
 struct Directory {
   Directory* parent = nullptr;
-  std::size_t index = 0;  // of its entry in the parent's node
-  std::string path;       // below the top; "" is the top itself
+  std::size_t index = 0;                                                      // of its entry in the parent's node
+  std::shared_ptr<const std::string> path = std::make_shared<std::string>();  // below the top; "" is the top itself
   bool only_if_filled = false;
   dag::Patterns::Covered covered;
   store::Node node;
@@ -33,26 +31,6 @@ struct Directory {
 
 std::string below(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : directory + "/" + name;
-}
-
-struct CloseDirectory {
-  void operator()(DIR* d) const { ::closedir(d); }
-};
-
-std::vector<std::string> sorted_names(int fd, const std::string& path) {
-  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!copy) throw_errno("read directory " + path);
-  std::unique_ptr<DIR, CloseDirectory> dir(::fdopendir(copy.get()));
-  if (!dir) throw_errno("read directory " + path);
-  copy.release();
-  std::vector<std::string> names;
-  for (errno = 0; const auto* entry = ::readdir(dir.get()); errno = 0) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  if (errno != 0) throw_errno("read directory " + path);
-  std::ranges::sort(names);
-  return names;
 }
 
 std::string link_target(int dir, const std::string& name, const std::string& path) {
@@ -74,21 +52,30 @@ class Walk {
   }
 
   void work() {
+    Worker worker;
     while (auto* directory = next()) {
       try {
         cancel_.throw_if_cancelled();
-        read(*directory);
+        read(*directory, worker);
       } catch (...) {
         fail(std::current_exception());
       }
       finished_one();
     }
+    const std::scoped_lock lock(mutex_);
+    tree_.files.push_back(std::move(worker.files));
   }
   void check() const {
     if (error_) std::rethrow_exception(error_);
   }
 
  private:
+  // What one thread works with.
+  struct Worker {
+    std::vector<char> buffer = std::vector<char>(read_size);
+    std::vector<HostTree::File> files;
+  };
+
   Directory* next() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return !queue_.empty() || unfinished_ == 0 || error_; });
@@ -107,9 +94,9 @@ class Walk {
     changed_.notify_all();
   }
 
-  void read(Directory& directory) {
-    const auto fd = open_beneath(tree_.top.get(), directory.path, O_RDONLY | O_DIRECTORY);
-    for (const auto& name : sorted_names(fd.get(), directory.path)) add_entry(directory, fd.get(), name);
+  void read(Directory& directory, Worker& worker) {
+    const auto fd = open_beneath(tree_.top.get(), *directory.path, O_RDONLY | O_DIRECTORY);
+    for (const auto& name : store::sorted_names(fd.get())) add_entry(directory, fd.get(), name, worker);
     directory.open_children = directory.children.size();
     if (directory.children.empty()) return close(directory);
     const std::scoped_lock lock(mutex_);
@@ -118,9 +105,9 @@ class Walk {
     changed_.notify_all();
   }
 
-  void add_entry(Directory& directory, int fd, const std::string& name) {
+  void add_entry(Directory& directory, int fd, const std::string& name, Worker& worker) {
     struct stat st{};
-    const auto path = below(directory.path, name);
+    auto path = below(*directory.path, name);
     if (::fstatat(fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) return;  // removed since the directory was read
       throw_errno("stat " + path);
@@ -138,11 +125,12 @@ class Walk {
       entry.type = store::EntryType::directory;
       child->parent = &directory;
       child->index = directory.node.entries.size();
-      child->path = path;
+      child->path = std::make_shared<std::string>(std::move(path));
       child->only_if_filled = verdict == dag::Verdict::passing;
       directory.children.push_back(std::move(child));
     } else if (S_ISREG(st.st_mode)) {
-      hash_file(entry, path);
+      hash_file(fd, static_cast<std::uint64_t>(st.st_size), path, entry, worker);
+      worker.files.push_back({entry.content, entry.size, directory.path, name});
     } else if (S_ISLNK(st.st_mode)) {
       entry.type = store::EntryType::symlink;
       entry.target = link_target(fd, name, path);
@@ -154,22 +142,22 @@ class Walk {
     directory.node.entries.push_back(std::move(entry));
   }
 
-  void hash_file(store::Entry& entry, const std::string& path) {
-    const auto fd = open_beneath(tree_.top.get(), path, O_RDONLY);
+  // expected: its size a moment ago. When a read has given just that, one more would only say that this was all.
+  void hash_file(int dir, std::uint64_t expected, const std::string& path, store::Entry& entry, Worker& worker) {
+    auto& buffer = worker.buffer;
+    const UniqueFd fd(::openat(dir, entry.name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!fd) throw_errno("open " + path);
     Sha256 hash;
-    std::string buffer(read_size, '\0');
     for (;;) {
       const auto got = ::read(fd.get(), buffer.data(), buffer.size());
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) throw_errno("read " + path);
-      if (got == 0) break;
       hash.update(buffer.data(), static_cast<std::size_t>(got));
       entry.size += static_cast<std::uint64_t>(got);
+      if (got == 0 || (entry.size == expected && static_cast<std::size_t>(got) < buffer.size())) break;
       cancel_.throw_if_cancelled();
     }
     entry.content = hash.finish();
-    const std::scoped_lock lock(mutex_);
-    tree_.files.try_emplace(entry.content, HostTree::Source{path, entry.size});
   }
 
   // Bottom up, by whichever worker closes the last child; a loop, because trees are deep.
@@ -215,6 +203,19 @@ Task<void> work(Loop& loop, Pool& pool, Walk& walk) {
 }
 
 }  // namespace
+
+std::optional<HostTree::Source> HostTree::file(const Digest& content) const {
+  std::call_once(indexed_, [this] {
+    std::size_t count = 0;
+    for (const auto& some : files) count += some.size();
+    index_.reserve(count);
+    for (const auto& some : files)
+      for (const auto& file : some) index_.try_emplace(file.content, &file);
+  });
+  const auto at = index_.find(content);
+  if (at == index_.end()) return std::nullopt;
+  return Source{below(*at->second->directory, at->second->name), at->second->size};
+}
 
 UniqueFd open_beneath(int top, const std::string& path, int flags) {
   open_how how{};

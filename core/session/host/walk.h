@@ -5,8 +5,11 @@
 // the directory.
 #pragma once
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "core/base/cancel.h"
 #include "core/base/pool.h"
@@ -17,16 +20,31 @@
 
 namespace dagger::session {
 
-// What a walk found: enough to answer a runner that asks for nodes and contents. Immutable.
-struct HostTree {
-  UniqueFd top;                                   // O_PATH
-  Digest root;                                    // exact
-  std::unordered_map<Digest, std::string> nodes;  // encoded
+// What a walk found: enough to answer a runner that asks for nodes and contents.
+class HostTree {
+ public:
   struct Source {
     std::string path;  // below top
     std::uint64_t size = 0;
   };
-  std::unordered_map<Digest, Source> files;  // by content; one of the places that hold it
+  // One of the places that hold a content. [thread-safe]: the index is made by the first who asks, since most often
+  // nobody does.
+  std::optional<Source> file(const Digest& content) const;
+
+  UniqueFd top;                                   // O_PATH
+  Digest root;                                    // exact
+  std::unordered_map<Digest, std::string> nodes;  // encoded
+  struct File {
+    Digest content;
+    std::uint64_t size = 0;
+    std::shared_ptr<const std::string> directory;
+    std::string name;
+  };
+  std::vector<std::vector<File>> files;  // in no order; of each thread of the walk
+
+ private:
+  mutable std::once_flag indexed_;
+  mutable std::unordered_map<Digest, const File*> index_;
 };
 
 // path: absolute; may be a link itself. threads: how many of the pool's to use.

@@ -70,7 +70,7 @@ TEST_F(Walking, DescribesWhatIsThereInTheSameWayEachTime) {
   EXPECT_EQ(top.entries[2].mode, 04755U);
   EXPECT_EQ(top.entries[2].uid, 0U);
   EXPECT_EQ(top.entries[2].content, Digest::of("last"));
-  EXPECT_EQ(tree->files.at(Digest::of("hello")).path, "a/b/c.txt");
+  EXPECT_EQ(tree->file(Digest::of("hello")).value().path, "a/b/c.txt");
   put("z", "other");
   EXPECT_NE(read()->root, tree->root);
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
+#include <set>
 
 #include "core/store/manifest.h"
 #include "core/store/tree/dir.h"
@@ -21,18 +23,17 @@ class HostTree final : public TreeSource {
   };
   Digest set(const Dir& top) { return add(top); }
 
-  std::vector<std::string> nodes(const std::vector<Digest>& digests) override {
-    std::vector<std::string> out;
-    for (const auto& d : digests) out.push_back(nodes_.at(d)), ++nodes_sent;
-    return out;
+  std::unique_ptr<plugin::ByteStream> nodes(const std::vector<Digest>& digests) override {
+    std::string out;
+    for (const auto& d : digests) add(out, nodes_.at(d)), ++nodes_sent;
+    return std::make_unique<testing::StringStream>(out, 7);
   }
   std::unique_ptr<plugin::ByteStream> contents(const std::vector<Digest>& digests) override {
+    const std::scoped_lock lock(mutex_);
     std::string out;
     for (const auto& d : digests) {
-      const std::string& data = contents_.at(d);
-      for (int shift = 56; shift >= 0; shift -= 8) out += static_cast<char>(data.size() >> shift);
-      out += data;
-      sent.push_back(data);
+      add(out, contents_.at(d));
+      sent.insert(contents_.at(d));
     }
     if (cut) out.resize(out.size() / 2);
     return std::make_unique<testing::StringStream>(out, 7);
@@ -40,7 +41,7 @@ class HostTree final : public TreeSource {
   void lie(const std::string& truth, const std::string& lie) { contents_[Digest::of(truth)] = lie; }
   void lie_about_node(const Digest& d) { nodes_[d] += "x"; }
 
-  std::vector<std::string> sent;
+  std::multiset<std::string> sent;
   int nodes_sent = 0;
   bool cut = false;
 
@@ -61,6 +62,11 @@ class HostTree final : public TreeSource {
     nodes_[d] = encode(node);
     return d;
   }
+  static void add(std::string& out, const std::string& data) {
+    for (int shift = 56; shift >= 0; shift -= 8) out += static_cast<char>(data.size() >> shift);
+    out += data;
+  }
+  std::mutex mutex_;
   std::map<Digest, std::string> nodes_, contents_;
 };
 
@@ -128,7 +134,7 @@ TEST_F(LocalTrees, FetchesOnlyWhatChangedSinceTheLastTreeFromThere) {
   top.files.erase("gone");
   top.dirs["touched"].mtime = 6;  // another time: the inode cannot be shared
   const int after = root(make(host.set(top)));
-  EXPECT_EQ(host.sent, (std::vector<std::string>{"3", "changed"}));
+  EXPECT_EQ(host.sent, (std::multiset<std::string>{"3", "changed"}));
   EXPECT_EQ(host.nodes_sent, 2);
   EXPECT_EQ(stat_at(after, "same/a").st_ino, stat_at(before, "same/a").st_ino);
   EXPECT_EQ(text(after, "f"), "changed");
