@@ -35,7 +35,7 @@ Task<void> answer(std::shared_ptr<CallOwner> owner, std::function<Task<T>(CallOw
   } catch (...) {
     error = std::current_exception();
   }
-  to->settle(std::move(value), error);
+  to->settle(std::move(value), std::move(error));
 }
 
 }  // namespace
@@ -70,7 +70,8 @@ T Call::ask(std::function<Task<T>(CallOwner&)> question) {
   });
   std::unique_lock lock(shared->mutex);
   shared->changed.wait(lock, [&] { return shared->value || shared->error || shared->cancelled; });
-  if (shared->error) std::rethrow_exception(shared->error);
+  // The asking thread alone keeps the error from here on.
+  if (shared->error) std::rethrow_exception(std::exchange(shared->error, nullptr));
   if (!shared->value) throw Error(Code::cancelled, cancel_.reason());
   return std::move(*shared->value);
 }
