@@ -20,6 +20,8 @@ constexpr std::size_t ops_at_once = 64;              // keys are hashed on the c
 constexpr std::size_t max_ops = 1'000'000;           // of one session
 constexpr std::size_t max_pending_output = 4 << 20;  // beyond it, output is left out of the stream (the log has it)
 constexpr std::size_t max_backlog = 4 << 20;         // events wait until the link has sent most of what it holds
+constexpr std::size_t events_at_once = 512 << 10;    // bytes that are encoded in one turn of the control thread
+constexpr std::size_t event_overhead = 100;
 constexpr std::chrono::milliseconds backlog_pause{20};
 constexpr unsigned transfer_threads = 4;
 constexpr std::size_t max_output = 48 << 20;  // of an exec, in one reply
@@ -461,11 +463,14 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 void Service::event(const link::Event& event) {
   if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log)) return;
   pending_output_ += event.text.size();
-  pending_.events.push_back(event);
-  pending_.events.back().time_us =
+  pending_.push_back(event);
+  pending_.back().time_us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
-  if (std::exchange(flushing_, true)) return;
+  if (!std::exchange(flushing_, true)) flush_soon();
+}
+
+void Service::flush_soon() {
   loop_.post([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->flush_events();
   });
@@ -477,9 +482,15 @@ void Service::flush_events() {
     later_ = loop_.after(backlog_pause, [this] { flush_events(); });
     return;
   }
-  flushing_ = false;
-  pending_output_ = 0;
-  peer_->notify(link::method::events, cbor::pack(std::exchange(pending_, {})));
+  link::Events now;
+  for (std::size_t size = 0; !pending_.empty() && size < events_at_once; pending_.pop_front()) {
+    size += pending_.front().text.size() + event_overhead;
+    pending_output_ -= pending_.front().text.size();
+    now.events.push_back(std::move(pending_.front()));
+  }
+  peer_->notify(link::method::events, cbor::pack(now));
+  flushing_ = !pending_.empty();
+  if (flushing_) flush_soon();
 }
 
 }  // namespace dagger::runner
