@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands/with_session.h"
+#include "core/base/fs.h"
+#include "core/session/session.h"
 
 namespace dagger::cli {
 namespace {
@@ -26,10 +28,23 @@ std::string find_command(const std::string& name) {
   return found;
 }
 
+// Names a trace that begins here. SDKs since 0.11 hand it on with each request, which tells them from older ones.
+std::string new_trace() {
+  auto ids = session::random_token() + session::random_token();
+  std::erase(ids, '-');
+  return "00-" + ids.substr(0, 32) + "-" + ids.substr(32, 16) + "-01";
+}
+
 std::vector<std::string> environment(const SessionContext& context) {
   std::vector<std::string> env;
-  for (const auto& [name, value] : process_environment())
-    if (name != "DAGGER_SESSION_PORT" && name != "DAGGER_SESSION_TOKEN") env.push_back(name + "=" + value);
+  bool traced = false;
+  for (const auto& [name, value] : process_environment()) {
+    const bool trace = name == "TRACEPARENT";
+    if (name == "DAGGER_SESSION_PORT" || name == "DAGGER_SESSION_TOKEN" || (trace && value.empty())) continue;
+    traced = traced || trace;
+    env.push_back(name + "=" + value);
+  }
+  if (!traced) env.push_back("TRACEPARENT=" + new_trace());
   env.push_back("DAGGER_SESSION_PORT=" + std::to_string(context.port));
   env.push_back("DAGGER_SESSION_TOKEN=" + context.token);
   return env;

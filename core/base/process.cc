@@ -38,7 +38,7 @@ struct Prepared {
   std::vector<int> fds;  // by number in the child: 0, 1, 2, 3, ...
   const char* cwd;
   bool die_with_parent, new_session;
-  int self;    // pidfd of this process
+  int self;  // pidfd of this process
   const Inherited* inherited;
   int* error;  // in memory that child and parent share: errno of what failed
 };

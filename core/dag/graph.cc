@@ -1,7 +1,6 @@
 #include "core/dag/graph.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "dagger/plugin/error.h"
 
@@ -65,27 +64,6 @@ const Vertex& Graph::complete(Op op, const Digest& d) {
 const Vertex* Graph::find(const Digest& d) const {
   const auto it = vertices_.find(d);
   return it == vertices_.end() ? nullptr : it->second.get();
-}
-
-std::vector<const Vertex*> Graph::closure(const Digest& d) const {
-  std::vector<const Vertex*> order;
-  std::unordered_set<const Vertex*> seen;
-  struct Step {
-    const Vertex* vertex;
-    std::size_t next = 0;
-  };
-  std::vector<Step> path;
-  if (const Vertex* top = find(d); top != nullptr && seen.insert(top).second) path.push_back({top});
-  while (!path.empty()) {
-    auto& step = path.back();
-    if (step.next == step.vertex->inputs.size()) {
-      order.push_back(step.vertex);
-      path.pop_back();
-    } else if (const Vertex* in = step.vertex->inputs[step.next++]; seen.insert(in).second) {
-      path.push_back({in});
-    }
-  }
-  return order;
 }
 
 }  // namespace dagger::dag

@@ -29,8 +29,6 @@ class Graph {
   // the store); returns empty if there is none. Throws Error{not_found} naming an op that nobody has, {corrupt_data}.
   void add(std::vector<Op> ops, const std::function<std::optional<std::string>(const Digest&)>& missing);
   const Vertex* find(const Digest& digest) const;
-  // Every op that digest is made of, inputs first, itself last.
-  std::vector<const Vertex*> closure(const Digest& digest) const;
   std::size_t size() const noexcept { return vertices_.size(); }
 
  private:

@@ -6,7 +6,7 @@ namespace dagger::graphql {
 
 std::optional<Version> Version::parse(std::string_view text) {
   if (text.starts_with('v')) text.remove_prefix(1);
-  text = text.substr(0, text.find_first_of("-+"));
+  text = text.substr(0, text.find_first_not_of("0123456789."));
   Version version;
   std::uint32_t* const parts[] = {&version.major, &version.minor, &version.patch};
   for (std::uint32_t* part : parts) {

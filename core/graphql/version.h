@@ -1,5 +1,5 @@
 // core/graphql/version.h — the version of a client, as @since and @until compare it: three numbers. What follows them
-// ("-rc.1", "+build") does not count: a pre-release has the schema of the release it leads to.
+// ("-rc.1", "b2", "+build") does not count: a pre-release has the schema of the release it leads to.
 #pragma once
 #include <compare>
 #include <cstdint>

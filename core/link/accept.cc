@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <future>
+#include <list>
 
 #include <boost/asio/post.hpp>
 
@@ -16,7 +17,8 @@ namespace dagger::link {
 namespace asio = boost::asio;
 namespace {
 
-constexpr int max_greetings = 64;  // handshakes of one listener that are not finished
+constexpr std::size_t max_greetings = 64;  // handshakes of one listener that are not finished
+constexpr int accepts_in_a_row = 64;       // then links that are open get their turn
 constexpr std::chrono::milliseconds retry_no_fds{100};
 
 // Wrong tokens cost time: a few are answered at once, then each waits longer, until a quiet minute has passed.
@@ -68,7 +70,7 @@ class Acceptor final : public Transport::State::Worker, public std::enable_share
   using Descriptor = asio::posix::stream_descriptor;
 
   void wait() {
-    if (stopped_ || waiting_ || !socket_ || greetings_ >= max_greetings) return;
+    if (stopped_ || waiting_ || !socket_) return;
     waiting_ = true;
     socket_->async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& e) {
       self->waiting_ = false;
@@ -77,7 +79,7 @@ class Acceptor final : public Transport::State::Worker, public std::enable_share
   }
 
   void accept() {
-    while (!stopped_ && greetings_ < max_greetings) {
+    for (int i = 0; i < accepts_in_a_row && !stopped_; ++i) {
       UniqueFd fd(::accept4(socket_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (fd) {
         take(std::move(fd));
@@ -109,17 +111,20 @@ class Acceptor final : public Transport::State::Worker, public std::enable_share
   }
 
   void greet(Wire wire, std::string scope) {
-    ++greetings_;
-    state_.greet(
+    // Who connects and says nothing must not keep others out: the one that has been at it longest makes room.
+    while (greetings_.size() >= max_greetings)
+      greetings_.front()->abort(Error(Code::unavailable, "too many others connect and do not finish their handshake"));
+    const auto place = greetings_.emplace(greetings_.end());
+    *place = state_.greet(
         std::move(wire), Handshake::Role::server, options_.peer, tcp_ ? options_.token : std::string(),
         [self = shared_from_this()] { return self->penalty_.next(); },
-        [self = shared_from_this(), scope = std::move(scope)](Greeting::Result result) mutable {
+        [self = shared_from_this(), place, scope = std::move(scope)](Greeting::Result result) mutable {
+          self->greetings_.erase(place);
           self->on_greeted(std::move(result), std::move(scope));
         });
   }
 
   void on_greeted(Greeting::Result result, std::string scope) {
-    --greetings_;
     if (result.error) {
       state_.log.info("link: refused a connection on " + options_.address + ": " + result.error->what());
     } else if (!state_.stopping) {
@@ -143,7 +148,7 @@ class Acceptor final : public Transport::State::Worker, public std::enable_share
   bool tcp_ = false;
   bool waiting_ = false;
   bool stopped_ = false;
-  int greetings_ = 0;
+  std::list<std::shared_ptr<Greeting>> greetings_;  // oldest first
 };
 
 class LinkListener final : public Transport::Listener {

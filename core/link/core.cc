@@ -111,7 +111,14 @@ std::shared_ptr<Stream> Core::open(const std::string& method, const std::string&
   return std::make_shared<LinkStream>(connection_, connection_->open(method, request));
 }
 
-void Core::notify(const std::string& method, const std::string& message) { connection_->notify(method, message); }
+void Core::notify(const std::string& method, const std::string& message) {
+  try {
+    connection_->notify(method, message);
+  } catch (const Error& e) {  // it does not read: without one notification the later ones would mean something else
+    connection_->close(e.message());
+    end(e.message());
+  }
+}
 
 // ---- the other side asks
 
@@ -167,9 +174,7 @@ void Core::on_event(ChannelEvent& event) {
     case ChannelEvent::Kind::stream:
       return on_stream(event);
     case ChannelEvent::Kind::notify:
-      if (const auto handler = notify_handlers.find(event.name); handler != notify_handlers.end())
-        handler->second(std::move(event.bytes));
-      return;
+      return on_notify(event);
     case ChannelEvent::Kind::cancel:
       if (event.stream) return event.stream->over.request(std::move(event.bytes));
       if (const auto found = running_.find(event.channel); found != running_.end()) {
@@ -189,6 +194,19 @@ void Core::on_event(ChannelEvent& event) {
   }
 }
 
+// Nobody waits for an answer that could carry an error, so one ends the link.
+void Core::on_notify(ChannelEvent& event) {
+  const auto handler = notify_handlers.find(event.name);
+  if (handler == notify_handlers.end()) return;
+  try {
+    handler->second(std::move(event.bytes));
+  } catch (const std::exception& e) {
+    const std::string why = "the notification '" + event.name + "' could not be read: " + e.what();
+    connection_->close(why);
+    end(why);
+  }
+}
+
 void Core::on_stream(ChannelEvent& event) {
   std::erase_if(streams_, [](const auto& s) { return s.second.expired(); });
   streams_[event.channel] = event.stream;
@@ -202,6 +220,8 @@ void Core::on_stream(ChannelEvent& event) {
     handler->second(std::move(event.bytes), stream, over);
   } catch (const Error& e) {
     stream->reset(e);
+  } catch (const std::exception& e) {
+    stream->reset(Error(Code::internal, event.name + ": " + e.what()));
   }
 }
 

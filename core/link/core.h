@@ -41,6 +41,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void on_events(std::vector<ChannelEvent> events);
   void drain();
   void on_event(ChannelEvent& event);
+  void on_notify(ChannelEvent& event);
   void on_stream(ChannelEvent& event);
   void cancel_call(ChannelId id, const std::string& reason);
   void end(const std::string& reason);

@@ -214,6 +214,7 @@ void Mux::erase(ChannelId id) {
   if (found == channels_.end()) return;
   Channel& channel = found->second;
   partial_ -= channel.in.bytes.size();
+  asked_ -= channel.asked;
   if (channel.stream) extra_windows_ -= channel.stream->window - first_window;
   if (!ours(id)) --(channel.is_stream ? streams_ : calls_);
   channels_.erase(found);
@@ -263,7 +264,7 @@ void Mux::kill(const Error& why) {
   outbox_.clear();
   notification_ = {};
   closing_.reset();
-  partial_ = calls_ = streams_ = extra_windows_ = 0;
+  partial_ = asked_ = calls_ = streams_ = extra_windows_ = 0;
 }
 
 void Mux::receive(std::string_view bytes, std::vector<ChannelEvent>& events) {
@@ -391,6 +392,15 @@ void Mux::complete(ChannelId id, Channel* channel, Events& events) {
     events.push_back({.kind = ChannelEvent::Kind::notify, .name = std::move(name), .bytes = std::move(bytes)});
     return;
   }
+  if ((in.type == Type::call || in.type == Type::open) && !hold(*channel, bytes.size())) {
+    const Error why(Code::no_space, "requests of more than " + std::to_string(limits_.asked) +
+                                        " bytes are being answered: wait for some replies");
+    if (channel->is_stream) {
+      const auto s = channel->stream;
+      return reset(*s, why);
+    }
+    return fail(id, why);
+  }
   switch (in.type) {
     case Type::call: {
       std::string name = take_method(bytes);
@@ -415,6 +425,13 @@ void Mux::complete(ChannelId id, Channel* channel, Events& events) {
     default:
       return complete_error(id, *channel, std::move(bytes), events);
   }
+}
+
+bool Mux::hold(Channel& channel, std::size_t size) {
+  if (asked_ + size > limits_.asked) return false;
+  asked_ += size;
+  channel.asked = size;
+  return true;
 }
 
 void Mux::complete_error(ChannelId id, Channel& channel, std::string bytes, Events& events) {

@@ -25,6 +25,7 @@ struct Limits {
   std::size_t message = 64 << 20;   // one request, reply, error or notification
   std::size_t partial = 256 << 20;  // all messages that are being put together
   std::size_t queued = 256 << 20;   // all that waits to be sent; beyond it replies turn into errors
+  std::size_t asked = 256 << 20;    // requests that are being answered
   std::size_t calls = 4096;         // incoming and unanswered
   std::size_t streams = 1024;       // incoming
   std::size_t window = 8 << 20;     // of one stream, when its reader keeps up
@@ -105,6 +106,7 @@ class Mux {
   struct Channel {
     bool is_stream = false;
     bool answering = false;  // an incoming call whose handler runs
+    std::size_t asked = 0;   // size of the request that its handler may hold
     Partial in;
     std::shared_ptr<StreamState> stream;
   };
@@ -123,6 +125,7 @@ class Mux {
   bool append(Partial& in, std::string_view part);  // false: too large
   void too_large(ChannelId id, Channel* channel, Events& events);
   void complete(ChannelId id, Channel* channel, Events& events);
+  bool hold(Channel& channel, std::size_t size);  // false: too much
   void complete_error(ChannelId id, Channel& channel, std::string bytes, Events& events);
   void erase(ChannelId id);
   void send_error(ChannelId id, const Error& error, const std::string* details = nullptr);
@@ -134,7 +137,7 @@ class Mux {
   Partial notification_;
   ChannelId next_;
   ChannelId last_remote_ = 0;
-  std::size_t partial_ = 0;
+  std::size_t partial_ = 0, asked_ = 0;
   std::size_t calls_ = 0, streams_ = 0;  // incoming
   std::size_t extra_windows_ = 0;
   std::optional<std::string> closing_;

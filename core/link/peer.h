@@ -23,7 +23,7 @@ class Log;
 
 namespace dagger::link {
 
-inline constexpr unsigned protocol_version = 1;
+inline constexpr unsigned protocol_version = 2;
 
 // Who is at the other end, as proven in the handshake.
 struct Identity {
@@ -72,9 +72,10 @@ class Peer {
 
   virtual Task<std::string> call(std::string method, std::string request, CancelToken cancel) = 0;
   virtual std::shared_ptr<Stream> open(std::string method, std::string request) = 0;
-  // One-way message: no reply, order kept among notifications; dropped when the link is dead.
+  // One-way message: no reply, order kept among notifications; dropped when the link is dead. Ends the link when the
+  // other end does not read and too much waits to be sent.
   virtual void notify(std::string method, std::string message) = 0;
-  virtual void serve_notify(std::string method, Function<void(std::string)> handler) = 0;
+  virtual void serve_notify(std::string method, Function<void(std::string)> handler) = 0;  // throws: ends the link
   // Bytes that wait to be sent. What may be left out is held back while there are many; far beyond that notify() and
   // call() throw Error{unavailable}.
   virtual std::size_t backlog() const = 0;

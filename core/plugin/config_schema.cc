@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/plugin/nearest_name.h"
+#include "dagger/plugin/error.h"
 
 namespace dagger::plugin {
 namespace {
@@ -118,7 +119,8 @@ void check_object(const json& schema, const json& value, const std::string& at, 
     } else if (a != schema.end() ? !a->get<bool>() : true) {
       std::vector<std::string> names;
       for (const auto& item : properties.items()) names.push_back(item.key());
-      problems.push_back({child(at, key), "unknown key \"" + key + "\"" + known_keys_hint(key, std::move(names))});
+      problems.push_back(
+          {child(at, key), "unknown key \"" + key + "\"" + known_names_hint(key, std::move(names), "keys")});
     }
   }
   if (const auto r = schema.find("required"); r != schema.end()) {
@@ -144,13 +146,22 @@ void check_pattern(const std::string& pattern, const std::string& text, const st
     problems.push_back({at, "does not match the pattern " + pattern + ", found \"" + text + "\""});
 }
 
+std::string nearest_of(const json& allowed, const json& value) {
+  if (!value.is_string()) return {};
+  std::vector<std::string> names;
+  for (const auto& one : allowed)
+    if (one.is_string()) names.push_back(one);
+  const auto nearest = nearest_name(value.get_ref<const std::string&>(), names);
+  return nearest.empty() ? std::string() : "; did you mean \"" + nearest + "\"?";
+}
+
 // Recursion is bounded by the schema, which check_schema has bounded.
 void check_at(const json& schema, const json& value, const std::string& at, Problems& problems) {
   if (problems.size() >= max_problems) return;
   if (const auto t = schema.find("type"); t != schema.end() && !has_type(value, *t))
     return problems.push_back({at, "expected " + t->get<std::string>() + ", found " + type_of(value)});
   if (const auto e = schema.find("enum"); e != schema.end() && std::find(e->begin(), e->end(), value) == e->end())
-    problems.push_back({at, "must be one of " + e->dump() + ", found " + value.dump()});
+    problems.push_back({at, "must be one of " + e->dump() + ", found " + value.dump() + nearest_of(*e, value)});
   if (value.is_number()) check_range(schema, value.get<double>(), "minimum", "maximum", "the value", at, problems);
   if (value.is_string())
     check_range(schema, static_cast<double>(value.get_ref<const std::string&>().size()), "minLength", "maxLength",
@@ -169,6 +180,14 @@ std::vector<SettingsProblem> check_schema(const json& schema) {
   check_schema_at(schema, "", 0, problems);
   if (problems.empty() && schema.value("type", "") != "object") problems.push_back({"/type", "settings are an object"});
   return problems;
+}
+
+json parse_schema(std::string_view text) {
+  auto schema = json::parse(text, nullptr, false);
+  if (schema.is_discarded()) throw Error(Code::plugin_fault, "its settings schema is not valid JSON");
+  if (const auto wrong = check_schema(schema); !wrong.empty())
+    throw Error(Code::plugin_fault, "its settings schema is wrong at '" + wrong[0].pointer + "': " + wrong[0].message);
+  return schema;
 }
 
 std::vector<SettingsProblem> check_settings(const json& schema, const json& settings) {

@@ -22,6 +22,9 @@ struct SettingsProblem {
 // that no author believes in a check that does not happen. Properties need a description.
 std::vector<SettingsProblem> check_schema(const nlohmann::json& schema);
 
+// A schema that is not wrong. Throws plugin_fault with the first thing that is.
+nlohmann::json parse_schema(std::string_view text);
+
 // What is wrong with the settings; at most 20 problems are reported.
 std::vector<SettingsProblem> check_settings(const nlohmann::json& schema, const nlohmann::json& settings);
 

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <filesystem>
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/fs.h"
+#include "core/plugin/config_schema.h"
 #include "core/plugin/file_checks.h"
 
 namespace dagger::plugin {
@@ -16,6 +19,7 @@ InspectedFile inspect_plugin(const std::string& file) {
     found.contents = read_plugin_file_fd(open_file(file, O_RDONLY | O_NONBLOCK).get());
     open_trusted(canonical_path(file));
     check_compatible(found.contents->manifest, "", "");
+    if (const auto& schema = found.contents->settings_schema) parse_schema(*schema);
   } catch (const Error& e) {
     found.problem = e.what();
   }

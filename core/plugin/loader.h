@@ -47,6 +47,11 @@ struct CheckedFile {
 };
 CheckedFile check_plugin_file(const std::string& file, std::string_view kind, const PluginChoice& choice);
 
+// Everything that is wrong with a choice and can be seen without running code of the plugin; one line each, with its
+// place in the configuration file.
+std::vector<std::string> problems_of(const std::vector<std::string>& dirs, std::string_view kind,
+                                     const PluginChoice& choice);
+
 // Throws invalid_argument with every problem and its place in the configuration file.
 void check_plugin_settings(const std::string& label, std::string_view schema, const PluginChoice& choice);
 

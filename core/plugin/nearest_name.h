@@ -11,6 +11,6 @@ namespace dagger::plugin {
 std::string nearest_name(std::string_view written, const std::vector<std::string>& known);
 
 // "; did you mean \"mirrors\"? known keys: ca, mirrors, plain_http"
-std::string known_keys_hint(std::string_view written, std::vector<std::string> known);
+std::string known_names_hint(std::string_view written, std::vector<std::string> known, const std::string& what);
 
 }  // namespace dagger::plugin

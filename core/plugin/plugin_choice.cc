@@ -1,4 +1,6 @@
 // The checks of loader.h that load nothing.
+#include <filesystem>
+
 #include <nlohmann/json.hpp>
 
 #include "core/base/fs.h"
@@ -6,6 +8,7 @@
 #include "core/plugin/config_schema.h"
 #include "core/plugin/file_checks.h"
 #include "core/plugin/loader.h"
+#include "core/plugin/nearest_name.h"
 
 namespace dagger::plugin {
 namespace {
@@ -24,6 +27,35 @@ std::string place_of(const PluginChoice& choice, std::string pointer) {
   }
 }
 
+// Of the plugins of a kind that are there.
+std::vector<std::string> names_in(const std::vector<std::string>& dirs, std::string_view kind) {
+  const auto prefix = std::string(file_prefix(kind)) + "-";
+  std::vector<std::string> names;
+  for (const auto& dir : dirs) {
+    std::error_code error;
+    for (auto it = std::filesystem::directory_iterator(dir, error);
+         !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
+      const auto stem = it->path().stem().string();
+      if (it->path().extension() == ".so" && stem.substr(0, prefix.size()) == prefix)
+        names.push_back(stem.substr(prefix.size()));
+    }
+  }
+  return names;
+}
+
+std::vector<std::string> settings_problems(const std::string& label, std::string_view schema_text,
+                                           const PluginChoice& choice) {
+  const auto schema = parse_schema(schema_text);
+  const auto settings = parse_json(choice.settings, "the settings", {1 << 20, 32});
+  std::vector<std::string> all;
+  for (const auto& problem : check_settings(schema, settings)) {
+    const auto place = place_of(choice, problem.pointer);
+    all.push_back((place.empty() ? "" : place + ": ") + "settings of " + label +
+                  (problem.pointer.empty() ? "" : ", " + problem.pointer) + ": " + problem.message);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::string_view file_prefix(std::string_view kind) { return kind == "executor" ? std::string_view("exec") : kind; }
@@ -33,10 +65,11 @@ std::string find_plugin_file(const std::vector<std::string>& dirs, std::string_v
   const auto name = choice.file.empty() ? std::string(file_prefix(kind)) + "-" + choice.use + ".so" : choice.file;
   for (const auto& dir : dirs)
     if (auto file = dir + "/" + name; exists(file)) return file;
-  throw Error(Code::not_found, "no plugin file " + name + " in " +
+  auto known = names_in(dirs, kind);
+  throw Error(Code::not_found, (choice.origin.empty() ? "" : choice.origin + ": ") + "no plugin file " + name + " in " +
                                    (dirs.empty() ? "any directory (none is configured)" : joined(dirs, ", ")) +
-                                   "; install it there, or set plugin_dirs or file" +
-                                   (choice.origin.empty() ? "" : " (" + choice.origin + ")"));
+                                   (known.empty() ? std::string() : known_names_hint(choice.use, known, "names")) +
+                                   "; install it there, or set plugin_dirs or file");
 }
 
 CheckedFile check_plugin_file(const std::string& file, std::string_view kind, const PluginChoice& choice) {
@@ -49,19 +82,26 @@ CheckedFile check_plugin_file(const std::string& file, std::string_view kind, co
   return checked;
 }
 
-void check_plugin_settings(const std::string& label, std::string_view schema_text, const PluginChoice& choice) {
-  const auto schema = nlohmann::json::parse(schema_text, nullptr, false);
-  if (schema.is_discarded()) throw Error(Code::plugin_fault, "its settings schema is not valid JSON");
-  if (const auto wrong = check_schema(schema); !wrong.empty())
-    throw Error(Code::plugin_fault, "its settings schema is wrong at '" + wrong[0].pointer + "': " + wrong[0].message);
-  const auto settings = parse_json(choice.settings, "the settings", {1 << 20, 32});
-  std::string all;
-  for (const auto& problem : check_settings(schema, settings)) {
-    const auto place = place_of(choice, problem.pointer);
-    all += (all.empty() ? "" : "\n") + (place.empty() ? "" : place + ": ") + "settings of " + label +
-           (problem.pointer.empty() ? "" : ", " + problem.pointer) + ": " + problem.message;
+std::vector<std::string> problems_of(const std::vector<std::string>& dirs, std::string_view kind,
+                                     const PluginChoice& choice) {
+  std::string file;
+  try {
+    file = find_plugin_file(dirs, kind, choice);
+  } catch (const Error& e) {
+    return {e.what()};  // with its place
   }
-  if (!all.empty()) throw Error(Code::invalid_argument, all);
+  try {
+    const auto checked = check_plugin_file(file, kind, choice);
+    const auto& schema = checked.contents.settings_schema;
+    return schema ? settings_problems(checked.contents.manifest.label(), *schema, choice) : std::vector<std::string>();
+  } catch (const Error& e) {
+    return {choice.origin + ": plugin " + file + ": " + e.what()};
+  }
+}
+
+void check_plugin_settings(const std::string& label, std::string_view schema, const PluginChoice& choice) {
+  if (const auto all = settings_problems(label, schema, choice); !all.empty())
+    throw Error(Code::invalid_argument, joined(all, "\n"));
 }
 
 }  // namespace dagger::plugin

@@ -16,12 +16,13 @@
 namespace dagger::runner {
 namespace {
 
-constexpr std::size_t ops_at_once = 64;              // keys are hashed on the control thread: in small bites
-constexpr std::size_t max_ops = 1'000'000;           // of one session
-constexpr std::size_t max_pending_output = 4 << 20;  // beyond it, output is left out of the stream (the log has it)
-constexpr std::size_t max_backlog = 4 << 20;         // events wait until the link has sent most of what it holds
-constexpr std::size_t events_at_once = 512 << 10;    // bytes that are encoded in one turn of the control thread
-constexpr std::size_t event_overhead = 100;
+constexpr std::size_t ops_at_once = 64;               // keys are hashed on the control thread: in small bites
+constexpr std::size_t max_ops = 1'000'000;            // of one session
+constexpr std::size_t max_pending_output = 1 << 20;   // beyond it, output is left out of the stream (the log has it)
+constexpr std::size_t max_pending_progress = 10'000;  // events; beyond it, progress is left out as well
+constexpr std::size_t events_at_once = 1000;          // in one notification, in one turn of the control thread
+constexpr std::size_t event_text_at_once = 256 << 10;
+constexpr std::size_t max_backlog = 4 << 20;  // events wait until the link has sent most of what it holds
 constexpr std::chrono::milliseconds backlog_pause{20};
 constexpr unsigned transfer_threads = 4;
 constexpr std::size_t max_output = 48 << 20;  // of an exec, in one reply
@@ -461,7 +462,9 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 }
 
 void Service::event(const link::Event& event) {
-  if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log)) return;
+  if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log) ||
+      (pending_.size() > max_pending_progress && event.kind == link::EventKind::progress))
+    return;
   pending_output_ += event.text.size();
   pending_.push_back(event);
   pending_.back().time_us =
@@ -483,11 +486,12 @@ void Service::flush_events() {
     return;
   }
   link::Events now;
-  for (std::size_t size = 0; !pending_.empty() && size < events_at_once; pending_.pop_front()) {
-    size += pending_.front().text.size() + event_overhead;
-    pending_output_ -= pending_.front().text.size();
+  for (std::size_t text = 0; !pending_.empty() && text < event_text_at_once && now.events.size() < events_at_once;
+       pending_.pop_front()) {
+    text += pending_.front().text.size();
     now.events.push_back(std::move(pending_.front()));
   }
+  for (const auto& event : now.events) pending_output_ -= event.text.size();
   peer_->notify(link::method::events, cbor::pack(now));
   flushing_ = !pending_.empty();
   if (flushing_) flush_soon();

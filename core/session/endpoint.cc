@@ -1,6 +1,7 @@
 #include "core/session/endpoint.h"
 
 #include "core/session/api/resolver.h"
+#include "core/session/generation.h"
 #include "core/session/schema/schema.h"
 
 namespace dagger::session {
@@ -46,7 +47,7 @@ Endpoint::Choice Endpoint::version_for(const GraphqlRequest& request) const {
   if (const auto version = graphql::Version::parse(services_.client.version)) return {version, false};
   const auto at = claimed_.find(request.user_agent);
   if (at != claimed_.end()) return {at->second, true};
-  return {};
+  return {generation_by_headers(request.user_agent, request.host, request.traced), true};
 }
 
 Endpoint::Document Endpoint::prepare(const std::string& text, const Choice& choice) {
@@ -56,18 +57,32 @@ Endpoint::Document Endpoint::prepare(const std::string& text, const Choice& choi
       const std::scoped_lock lock(schema_mutex_);
       view = schema_.view(version);
     }
-    return Document{graphql::prepare(view, text), version};
+    return Document{graphql::prepare(view, text), !version};
   };
-  if (!choice.guessed) return fit(choice.version);
-  try {
-    return fit(choice.version);
-  } catch (const graphql::RequestError&) {
-    return fit(std::nullopt);
+  // Who makes its queries from the schema it is shown must find all of it, whichever generation it turns out to be.
+  const bool introspects = text.find("__schema") != std::string::npos;
+  if (choice.version && !(choice.guessed && introspects)) {
+    try {
+      return fit(choice.version);
+    } catch (const graphql::RequestError&) {
+      if (!choice.guessed) throw;
+    }
+  }
+  return fit(std::nullopt);
+}
+
+void Endpoint::learn(const std::string& user_agent, const Request& request) {
+  if (claimed_.size() >= max_claims) return;
+  if (const auto said = graphql::Version::parse(request.claimed_version)) {
+    claimed_[user_agent] = *said;
+  } else if (request.asked_version) {
+    if (const auto told = generation_by_question(user_agent)) claimed_.try_emplace(user_agent, *told);
   }
 }
 
 Task<graphql::Response> Endpoint::execute(GraphqlRequest request, CancelToken cancel) {
   const auto choice = version_for(request);
+  const auto user_agent = request.user_agent;
   auto parse = [&] { return prepare(request.query, choice); };
   Document document;
   graphql::Response refused;
@@ -78,11 +93,14 @@ Task<graphql::Response> Endpoint::execute(GraphqlRequest request, CancelToken ca
   }
   if (!document.prepared) co_return refused;
   cancel.throw_if_cancelled();
-  co_return co_await run(std::move(document), std::move(request), std::move(cancel));
+  const auto context = std::make_shared<Request>(services_, tasks_, choice.version, document.superset);
+  auto response = co_await run(std::move(document), context, std::move(request), std::move(cancel));
+  learn(user_agent, *context);
+  co_return response;
 }
 
-Task<graphql::Response> Endpoint::run(Document document, GraphqlRequest request, CancelToken cancel) {
-  const auto context = std::make_shared<Request>(services_, tasks_, document.version);
+Task<graphql::Response> Endpoint::run(Document document, std::shared_ptr<Request> context, GraphqlRequest request,
+                                      CancelToken cancel) {
   OneShot<graphql::Response> answered(services_.loop);
   graphql::ExecuteOptions options;
   options.operation_name = request.operation_name;
@@ -100,8 +118,6 @@ Task<graphql::Response> Endpoint::run(Document document, GraphqlRequest request,
                                 [answered](graphql::Response response) { answered.set(std::move(response)); });
   auto response = co_await answered;
   context->cancel.request("the request has its answer");  // resolvers whose answers go nowhere
-  if (const auto version = graphql::Version::parse(context->claimed_version))
-    if (claimed_.size() < max_claims) claimed_[request.user_agent] = *version;
   co_return response;
 }
 

@@ -17,7 +17,8 @@ struct GraphqlRequest {
   std::string query, operation_name;
   graphql::Value variables;
   std::optional<graphql::Version> version;  // said with this request
-  std::string user_agent;
+  std::string user_agent, host;
+  bool traced = false;  // it has a traceparent
 };
 
 class Endpoint {
@@ -32,15 +33,17 @@ class Endpoint {
  private:
   struct Choice {
     std::optional<graphql::Version> version;
-    bool guessed = false;  // then a document that fits another view only is taken as well
+    bool guessed = false;  // then a document that fits the superset only is taken as well
   };
   struct Document {
     std::shared_ptr<const graphql::Prepared> prepared;
-    std::optional<graphql::Version> version;  // whose semantics it gets
+    bool superset = false;  // what it was prepared for, instead of the view of the client's version
   };
   Choice version_for(const GraphqlRequest& request) const;
   Document prepare(const std::string& text, const Choice& choice);
-  Task<graphql::Response> run(Document document, GraphqlRequest request, CancelToken cancel);
+  void learn(const std::string& user_agent, const Request& request);
+  Task<graphql::Response> run(Document document, std::shared_ptr<Request> context, GraphqlRequest request,
+                              CancelToken cancel);
 
   Services& services_;
   Pool& pool_;
@@ -48,7 +51,7 @@ class Endpoint {
   graphql::Resolvers resolvers_;
   std::mutex schema_mutex_;  // views are made on first use, by whichever pool thread needs one
   graphql::Schema schema_;
-  std::map<std::string, graphql::Version> claimed_;  // by User-Agent
+  std::map<std::string, graphql::Version> claimed_;  // by User-Agent: what earlier requests told
 };
 
 }  // namespace dagger::session

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/fs.h"
+#include "core/session/host/paths.h"
 #include "dagger/plugin/error.h"
 
 namespace dagger::session {
@@ -36,6 +37,7 @@ bool climbs_out(std::string_view path) {
 }  // namespace
 
 std::string within(const Directory& directory, std::string_view path) {
+  check_path(path);
   if (climbs_out(path))
     throw Error(Code::invalid_argument, "path \"" + std::string(path) + "\" leaves the directory it is relative to");
   const auto below = clean_path(path);

@@ -14,16 +14,18 @@
 namespace dagger::session {
 
 struct Services {
-  Services(Loop& l, Pool& pool, unsigned walk_threads, link::Peer& peer, const plugin::Registry& plugins, Client c)
+  Services(Loop& l, Pool& p, unsigned walk_threads, link::Peer& peer, const plugin::Registry& plugins, Client c)
       : loop(l),
+        pool(p),
         client(std::move(c)),
-        runner(l, pool, peer),
+        runner(l, p, peer),
         ids(runner),
         pins(l, runner),
-        host(l, pool, walk_threads, runner, client),
-        secrets(l, pool, plugins, client) {}
+        host(l, p, walk_threads, runner, client),
+        secrets(l, p, plugins, client) {}
 
   Loop& loop;
+  Pool& pool;  // for what blocks, or takes long
   const Client client;
   link::Info engine;  // set before the first request
   Runner runner;
@@ -42,13 +44,16 @@ struct Services {
 
 // One GraphQL request. Its resolvers hold it; tasks outlives it.
 struct Request {
-  Request(Services& s, TaskGroup& t, std::optional<graphql::Version> v) : services(s), tasks(t), version(v) {}
+  Request(Services& s, TaskGroup& t, std::optional<graphql::Version> v, bool all)
+      : services(s), tasks(t), version(v), superset(all) {}
   Services& services;
   TaskGroup& tasks;
-  // Of the client, exactly (a view stands for a range of versions); nothing: unknown, it sees the superset.
+  // Of the client, exactly (a view stands for a range of versions); nothing: unknown.
   std::optional<graphql::Version> version;
+  bool superset;  // the schema it sees is all of the schema, not that of its version
   CancelSource cancel;
   std::string claimed_version;  // what the client said about itself by checkVersionCompatibility
+  bool asked_version = false;   // it asked for that of the engine
 };
 
 }  // namespace dagger::session

@@ -230,9 +230,8 @@ void ExecRun::add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::
       store::tree::CopyOptions options;
       options.owner = owner;
       store::tree::copy(view->root_fd(), m.subpath.empty() ? "/" : m.subpath, root, "/", options, ctx);
-    } else if (owner.set && ::fchown(root, owner.uid, owner.gid) != 0) {
-      throw_errno("chown of a cache volume");
     }
+    if (owner.set && ::fchown(root, owner.uid, owner.gid) != 0) throw_errno("chown of a cache volume");
   });
   auto dir = open_file(volume.path, O_RDONLY | O_DIRECTORY);
   local.fd = dir.get();
@@ -282,7 +281,7 @@ void ExecRun::add_mount(std::size_t index, plugin::CallContext& ctx) {
   }
 }
 
-void ExecRun::prepare(plugin::Network& network, plugin::CallContext& ctx) {
+void ExecRun::prepare(plugin::Network* network, plugin::CallContext& ctx) {
   check_supported();
   const std::size_t count = op_.mounts.size();
   trees_.resize(count);
@@ -327,7 +326,7 @@ void ExecRun::prepare(plugin::Network& network, plugin::CallContext& ctx) {
   request_.platform = op_.platform;
   request_.root_capabilities = op_.root_capabilities;
   if (local_executor_ == nullptr) return;
-  attachment_ = network.attach({request_.exec_id, request_.hostname, scope_}, ctx);
+  attachment_ = network->attach({request_.exec_id, request_.hostname, scope_}, ctx);
   request_.hosts = attachment_->hosts();
   local_.netns = attachment_->netns();
   local_.netns_fd = attachment_->netns_fd();

@@ -29,7 +29,8 @@ class ExecRun {
   // Cache volumes that only one exec may use at a time.
   static std::set<std::string> locked_volumes(const dag::Exec& op, const std::string& scope);
 
-  void prepare(plugin::Network& network, plugin::CallContext& ctx);  // [pool]
+  // network: null for an executor that runs elsewhere.
+  void prepare(plugin::Network* network, plugin::CallContext& ctx);  // [pool]
   // Starts the process. The streams are for OutputPump, whose on_chunk and on_end the caller fills in.
   struct Streams {
     OutputPump::Stream out, err;

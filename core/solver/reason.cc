@@ -126,6 +126,8 @@ std::vector<dag::Difference> Reason::files(const dag::Difference& input, plugin:
     const dag::Vertex& made_by = *user->inputs[index];
     const Origin now = origin(store_, made_by.key, user->op.inputs[index].output);
     if (before.output == nullptr || now.output == nullptr || before.record->key == now.record->key) return {};
+    // Layers of different steps, or of different images, say nothing.
+    if (before.record->kind != now.record->kind || std::holds_alternative<dag::Source>(made_by.op.fields)) return {};
     std::vector<dag::Difference> all;
     for (const auto& c : compare_layers(store_, before.output->layers, now.output->layers, ctx))
       all.push_back({"input file " + (is_root ? "/" + c.path : c.path), how(c.kind)});

@@ -61,7 +61,9 @@ Task<void> Solver::ended_or_late(int done_fd, std::chrono::milliseconds grace) {
 Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> inputs) {
   const auto& op = std::get<dag::Exec>(job->vertex.op.fields);
   const CancelToken cancel = job->cancel.token();
-  auto& network = backends_.network(op.network_class);
+  // One that runs elsewhere brings its own network.
+  const bool local = backends_.executor.capability(plugin::LocalExecutor::capability_id) != nullptr;
+  plugin::Network* const network = local ? &backends_.network(op.network_class) : nullptr;
 
   ExecRun::Secrets secrets;
   for (const auto& [variable, name] : op.secret_env)
@@ -90,7 +92,7 @@ Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> input
   co_return std::move(*record);
 }
 
-Task<store::Record> Solver::run_process(JobPtr job, ExecRun& run, plugin::Network& network) {
+Task<store::Record> Solver::run_process(JobPtr job, ExecRun& run, plugin::Network* network) {
   const auto& op = std::get<dag::Exec>(job->vertex.op.fields);
   Call call = job->call();
   const OneShot<std::string> out_end(loop_), err_end(loop_);

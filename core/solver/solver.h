@@ -124,7 +124,7 @@ class Solver {
 
   // One per family of ops; each returns the outputs and leaves key, parts and times to run().
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
-  Task<store::Record> run_process(JobPtr job, ExecRun& run, plugin::Network& network);
+  Task<store::Record> run_process(JobPtr job, ExecRun& run, plugin::Network* network);
   Task<plugin::ExecStatus> process_end(JobPtr job, ExecRun& run);
   Task<void> ended_or_cancelled(std::vector<int> fds, CancelToken cancel);
   Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);

@@ -169,7 +169,8 @@ std::optional<LayerId> mend(Store& store, const Stack& stack, plugin::CallContex
   const auto held = store.lease(stack);
   std::vector<Tree> trees;
   bool loose = false;
-  for (auto id = stack.rbegin(); id != stack.rend(); ++id) {
+  const Stack single = without_repeats(stack);
+  for (auto id = single.rbegin(); id != single.rend(); ++id) {
     const auto info = store.layer(*id);
     if (!info) throw Error(Code::not_found, "layer " + std::to_string(*id) + " is not in the store");
     Tree tree;

@@ -227,7 +227,7 @@ class StoreImpl final : public Store {
   // As the snapshotter wants them.
   std::vector<plugin::Layer> layers(const Stack& stack) const {
     std::vector<plugin::Layer> out;
-    for (const LayerId id : stack) {
+    for (const LayerId id : without_repeats(stack)) {
       const auto row = row_of(id);
       const auto readable = [&](const std::string& form) {
         return std::find(traits_.reads.begin(), traits_.reads.end(), form) != traits_.reads.end();
@@ -481,6 +481,15 @@ void StoreImpl::load() {
 }
 
 }  // namespace
+
+Stack without_repeats(const Stack& stack) {
+  Stack out;
+  std::unordered_set<LayerId> seen;
+  for (auto id = stack.rbegin(); id != stack.rend(); ++id)
+    if (seen.insert(*id).second) out.push_back(*id);
+  std::reverse(out.begin(), out.end());
+  return out;
+}
 
 std::unique_ptr<Store> Store::open(Options options, plugin::Snapshotter& snapshotter, Log& log) {
   return std::make_unique<StoreImpl>(options, snapshotter, log);

@@ -61,6 +61,9 @@ struct Usage {
   std::uint64_t layers = 0, layer_bytes = 0, records = 0, blobs = 0, blob_bytes = 0;
 };
 
+// Without layers that come again further up: what they have is there, and what they hide is hidden.
+Stack without_repeats(const Stack& stack);
+
 // A writable view that may become a layer. Dropping it discards what was written. One thread at a time.
 class Workspace {
  public:

@@ -144,22 +144,6 @@ LocalCache::LocalCache(plugin::Host&, std::string_view config_json) {
   remove_stale_files();
 }
 
-std::string_view LocalCache::config_schema() const noexcept {
-  return R"json({
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "type": "object",
-  "additionalProperties": false,
-  "required": ["path"],
-  "properties": {
-    "path": {
-      "type": "string",
-      "pattern": "^/",
-      "description": "Absolute path of the cache directory; it is made when missing, and several runners may share it"
-    }
-  }
-})json";
-}
-
 // What a runner left that was killed while writing.
 void LocalCache::remove_stale_files() noexcept {
   const int fd = ::openat(root_.get(), "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -19,9 +19,23 @@ namespace dagger::cache_local {
 
 class LocalCache final : public plugin::CacheStore {
  public:
+  static constexpr char settings_schema[] = R"json({
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "additionalProperties": false,
+  "required": ["path"],
+  "properties": {
+    "path": {
+      "type": "string",
+      "pattern": "^/",
+      "description": "Absolute path of the cache directory; it is made when missing, and several runners may share it"
+    }
+  }
+})json";
+
   LocalCache(plugin::Host& host, std::string_view config_json);
 
-  std::string_view config_schema() const noexcept override;
+  std::string_view config_schema() const noexcept override { return settings_schema; }
   plugin::CacheStoreTraits traits() const override { return {true, false}; }
   std::vector<std::pair<std::string, std::string>> records(const std::vector<std::string>& keys,
                                                            plugin::CallContext& ctx) override;

@@ -173,12 +173,6 @@ OverlaySnapshotter::OverlaySnapshotter(plugin::Host& host, std::string_view conf
   way_ = chosen_way(config_json, empty_);
 }
 
-std::string_view OverlaySnapshotter::config_schema() const noexcept {
-  return R"({"type":"object","additionalProperties":false,"properties":{"mount":{"enum":["auto","new","classic"],)"
-         R"("default":"auto","description":"How overlays are mounted: by the mount API of Linux 6.7, by mount(2), )"
-         R"(or the best of both that the kernel has"}}})";
-}
-
 plugin::SnapshotterTraits OverlaySnapshotter::traits() const {
   return {{plugin::form::overlay_trusted}, plugin::form::overlay_trusted, max_lowers};
 }

@@ -14,9 +14,13 @@ namespace dagger::overlay {
 
 class OverlaySnapshotter final : public plugin::Snapshotter {
  public:
-  // Settings: {"mount": "auto" | "new" | "classic"}.
+  static constexpr char settings_schema[] =
+      R"({"type":"object","additionalProperties":false,"properties":{"mount":{"enum":["auto","new","classic"],)"
+      R"("default":"auto","description":"How overlays are mounted: by the mount API of Linux 6.7, by mount(2), )"
+      R"(or the best of both that the kernel has"}}})";
+
   OverlaySnapshotter(plugin::Host& host, std::string_view config_json);
-  std::string_view config_schema() const noexcept override;
+  std::string_view config_schema() const noexcept override { return settings_schema; }
   plugin::SnapshotterTraits traits() const override;
   std::unique_ptr<plugin::View> open(const plugin::ViewRequest& request, plugin::CallContext& ctx) override;
 

@@ -49,25 +49,6 @@ Validators read_validators(const std::optional<plugin::Pin>& pin) {
   return {text("top"), text("platform")};
 }
 
-std::string make_schema() {
-  return std::string(R"({
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "registries": )") +
-         oci::registries_schema + R"(,
-    "parallel_downloads": {
-      "type": "integer",
-      "minimum": 1,
-      "maximum": 64,
-      "default": 6,
-      "description": "How many layers are downloaded at the same time"
-    }
-  }
-})";
-}
-
 }  // namespace
 
 Settings parse_settings(std::string_view config_json) {
@@ -84,11 +65,6 @@ Settings parse_settings(std::string_view config_json) {
 OciSource::OciSource(plugin::Host&, std::string_view config_json) : OciSource(parse_settings(config_json)) {}
 OciSource::OciSource(Settings settings, oci::HttpTimeouts timeouts, oci::RetryPolicy retries)
     : settings_(std::move(settings)), client_(settings_.registries, timeouts, retries), cache_(cached_bytes) {}
-
-std::string_view OciSource::config_schema() const noexcept {
-  static const std::string schema = make_schema();
-  return schema;
-}
 
 std::vector<std::string> OciSource::schemes() const { return {"oci", "docker-image"}; }
 

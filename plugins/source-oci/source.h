@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dagger/plugin/source.h"
+#include "plugins/common/base/joined_text.h"
 #include "plugins/common/oci-registry/client.h"
 #include "plugins/common/oci-registry/manifest.h"
 #include "plugins/source-oci/document_cache.h"
@@ -23,12 +24,31 @@ struct Settings {
 };
 Settings parse_settings(std::string_view config_json);
 
+inline constexpr auto joined_schema = plugin_base::joined(R"({
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "additionalProperties": false,
+  "properties": {
+    "registries": )",
+                                                          oci::registries_schema, R"(,
+    "parallel_downloads": {
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 64,
+      "default": 6,
+      "description": "How many layers are downloaded at the same time"
+    }
+  }
+})");
+
 class OciSource final : public plugin::Source {
  public:
+  static constexpr auto& settings_schema = joined_schema.bytes;
+
   OciSource(plugin::Host& host, std::string_view config_json);
   explicit OciSource(Settings settings, oci::HttpTimeouts timeouts = {}, oci::RetryPolicy retries = {});
 
-  std::string_view config_schema() const noexcept override;
+  std::string_view config_schema() const noexcept override { return settings_schema; }
   std::vector<std::string> schemes() const override;
   plugin::PinResult pin(const plugin::SourceRef& ref, const std::optional<plugin::Pin>& last, plugin::SourceSink& sink,
                         plugin::CallContext& ctx) override;

@@ -100,11 +100,19 @@ class FakeExecutor::Process final : public plugin::Running {
     if (name == "stdin") return say(out_, read_all(in_.get(), 1 << 20));
     if (name == "secret") return say(out_, request_.mounts.at(mount(args.at(1))).content);
     if (name == "write") return write(args.at(1), args.at(2));
+    if (name == "fail") return fail(std::stoi(args.at(1)), args.at(2), args.at(3));
     if (name == "cat") return cat({args.begin() + 1, args.end()});
     if (name == "append") return append(mount(args.at(1)), joined(args.begin() + 2, args.end()));
     if (name == "wait") return wait_for(args.at(1), joined(args.begin() + 2, args.end()), false);
     if (name == "stubborn") return wait_for(args.at(1), "", true);
     throw Error(Code::not_found, "exec: \"" + name + "\": not found in $PATH");
+  }
+
+  plugin::ExecStatus fail(int code, const std::string& path, const std::string& text) {
+    write(path, text);
+    say(out_, text + " out\n");
+    say(err_, text + " err\n");
+    return {plugin::ExitKind::exited, code, ""};
   }
 
   static plugin::ExecStatus say(const UniqueFd& to, const std::string& text) {

@@ -3,9 +3,9 @@
 //
 // A program is known by args[0]:
 //   true | exit N | echo WORDS... | err WORDS... | env NAME | stdin (to stdout) | secret TARGET (a secret's bytes to
-//   stdout) | write PATH TEXT | cat PATH... | append TARGET TEXT (a line to "log" in what is mounted at TARGET) |
-//   wait GATE WORDS... (until the gate opens, then echoes; ends on a signal) | stubborn GATE (ignores SIGTERM) |
-//   broken (cannot be started)
+//   stdout) | write PATH TEXT | fail N PATH TEXT (writes, prints to both streams, exits) | cat PATH... |
+//   append TARGET TEXT (a line to "log" in what is mounted at TARGET) | wait GATE WORDS... (until the gate opens, then
+//   echoes; ends on a signal) | stubborn GATE (ignores SIGTERM) | broken (cannot be started)
 // Tests wait for what happens by conditions, never by time. [thread-safe]
 #pragma once
 #include <condition_variable>

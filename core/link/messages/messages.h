@@ -65,7 +65,7 @@ struct DrainReply {
 };
 
 struct PutOps {
-  std::vector<std::string> ops;  // dag::encode() of each; inputs before users is not required
+  std::vector<std::string> ops;  // dag::encode() of each; what an op uses stands before it, or was put earlier
 };
 
 struct PinRequest {

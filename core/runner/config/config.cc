@@ -3,12 +3,12 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <array>
 
 #include <nlohmann/json.hpp>
 
 #include "core/base/fs.h"
 #include "core/plugin/file_checks.h"
+#include "core/plugin/nearest_name.h"
 #include "core/runner/config/toml_reader.h"
 
 namespace dagger::runner {
@@ -74,7 +74,9 @@ class Reader {
     root_.check_unknown_keys();
     read_environment();
     if (config_.networks.count(config_.default_network) == 0)
-      root_.problem("default_network", "there is no [network." + config_.default_network + "]");
+      root_.problem("default_network",
+                    "there is no [network." + config_.default_network + "]" +
+                        plugin::known_names_hint(config_.default_network, network_names(), "networks"));
   }
 
  private:
@@ -93,6 +95,12 @@ class Reader {
     const bool unix_path = starts_with(text, "unix:///"), tcp = starts_with(text, "tcp://") && text.rfind(':') > 5;
     if (!unix_path && !tcp)
       table.problem(key, "expected \"unix:///path\" or \"tcp://host:port\", found \"" + text + "\"");
+  }
+
+  std::vector<std::string> network_names() const {
+    std::vector<std::string> names;
+    for (const auto& network : config_.networks) names.push_back(network.first);
+    return names;
   }
 
   // claims: the key that lists schemes; null where there is none.
@@ -212,9 +220,10 @@ class Reader {
     runner.check_unknown_keys();
     auto log = root_.table("log");
     take(log, "log", "level", config_.log_level, log.text("level"));
-    constexpr std::array levels = {"trace", "debug", "info", "warn", "error", "off"};
-    if (std::none_of(levels.begin(), levels.end(), [&](const char* l) { return config_.log_level == l; }))
-      log.problem("level", "expected trace, debug, info, warn, error or off, found \"" + config_.log_level + "\"");
+    const std::vector<std::string> levels = {"trace", "debug", "info", "warn", "error", "off"};
+    if (std::find(levels.begin(), levels.end(), config_.log_level) == levels.end())
+      log.problem("level", "there is no \"" + config_.log_level + "\"" +
+                               plugin::known_names_hint(config_.log_level, levels, "levels"));
     take(log, "log", "file", config_.log_file, log.text("file"));
     if (!config_.log_file.empty()) absolute(log, "file", config_.log_file);
     log.check_unknown_keys();
@@ -255,12 +264,10 @@ class Reader {
   Config& config_;
 };
 
-// The first file of the search order; named: somebody asked for exactly this one.
-std::string find_config(const ConfigContext& context, bool& named) {
-  named = true;
+// The first file of the search order. One that is asked for need not exist: reading it says so.
+std::string find_config(const ConfigContext& context) {
   if (!context.file.empty()) return context.file;
   if (auto file = env_or(context, "DAGGER_CONFIG", ""); !file.empty()) return file;
-  named = false;
   const auto home = env_or(context, "HOME", "");
   const auto user = env_or(context, "XDG_CONFIG_HOME", home.empty() ? "" : home + "/.config");
   for (const auto& file :
@@ -269,29 +276,40 @@ std::string find_config(const ConfigContext& context, bool& named) {
   return {};
 }
 
+ReadConfig read_text(std::optional<std::string_view> text, const std::string& name, const ConfigContext& context) {
+  ReadConfig read{defaults(context), {}};
+  if (text) read.config.file = name;
+  TomlDocument document(text, name);
+  Reader(document, context, read.config).read();
+  read.problems = document.problems();
+  return read;
+}
+
+Config without_problems(ReadConfig read) {
+  if (read.problems.empty()) return std::move(read.config);
+  std::string all;
+  for (const auto& problem : read.problems) all += (all.empty() ? "" : "\n") + problem;
+  throw Error(Code::invalid_argument, all);
+}
+
 }  // namespace
 
 Config parse_config(std::optional<std::string_view> text, const std::string& name, const ConfigContext& context) {
-  auto config = defaults(context);
-  if (text) config.file = name;
-  TomlDocument document(text, name);
-  Reader(document, context, config).read();
-  document.done();
-  return config;
+  return without_problems(read_text(text, name, context));
 }
 
-Config load_config(const ConfigContext& context) {
-  bool named = false;
-  const auto file = find_config(context, named);
-  if (file.empty()) return parse_config(std::nullopt, "", context);
+ReadConfig read_config(const ConfigContext& context) {
+  const auto file = find_config(context);
+  if (file.empty()) return read_text(std::nullopt, "", context);
   try {
     const auto fd = open_file(file, O_RDONLY | O_NONBLOCK);
     plugin::check_trusted_file(fd.get(), file);  // it names code that is loaded
-    const auto text = read_all(fd.get(), 1 << 20);
-    return parse_config(text, file, context);
+    return read_text(read_all(fd.get(), 1 << 20), file, context);
   } catch (const Error& e) {
     throw Error(e).in("configuration file " + file);
   }
 }
+
+Config load_config(const ConfigContext& context) { return without_problems(read_config(context)); }
 
 }  // namespace dagger::runner

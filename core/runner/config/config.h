@@ -72,6 +72,14 @@ ConfigContext process_config_context(std::string file, std::string install_dir);
 // $DAGGER_STATE_DIR beats the file. A file that was named must exist. [blocking]
 Config load_config(const ConfigContext& context);
 
+// What could be read, and all that is wrong with it, so that the plugins can be looked at as well. Throws only where
+// there is no text to read.
+struct ReadConfig {
+  Config config;
+  std::vector<std::string> problems;  // "file:line:column: ...", in the order of the file
+};
+ReadConfig read_config(const ConfigContext& context);
+
 // text: of a file called name; std::nullopt: the defaults. Pure but for token_file.
 Config parse_config(std::optional<std::string_view> text, const std::string& name, const ConfigContext& context);
 

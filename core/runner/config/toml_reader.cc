@@ -10,7 +10,6 @@
 #include <toml++/toml.h>
 
 #include "core/plugin/nearest_name.h"
-#include "dagger/plugin/error.h"
 
 namespace dagger::runner {
 namespace {
@@ -122,13 +121,11 @@ TomlDocument::~TomlDocument() = default;
 
 TomlTable TomlDocument::root() { return TomlTable::State::make(state_, &state_->root); }
 
-void TomlDocument::done() const {
-  if (state_->problems.empty()) return;
-  std::string all;
+std::vector<std::string> TomlDocument::problems() const {
+  std::vector<std::string> all;
   for (const auto& [at, message] : state_->problems)
-    all += (all.empty() ? "" : "\n") + state_->name + ":" + std::to_string(at.first) + ":" + std::to_string(at.second) +
-           ": " + message;
-  throw Error(Code::invalid_argument, all);
+    all.push_back(state_->name + ":" + std::to_string(at.first) + ":" + std::to_string(at.second) + ": " + message);
+  return all;
 }
 
 bool TomlTable::present() const noexcept { return state_->table != nullptr; }
@@ -222,9 +219,9 @@ void TomlTable::check_unknown_keys() {
   for (const auto& item : *state_->table) {
     const auto key = std::string(item.first.str());
     if (state_->asked.count(key) != 0) continue;
-    state_->document->problem(
-        item.first.source(),
-        "unknown key \"" + key + "\"" + plugin::known_keys_hint(key, {state_->asked.begin(), state_->asked.end()}));
+    state_->document->problem(item.first.source(),
+                              "unknown key \"" + key + "\"" +
+                                  plugin::known_names_hint(key, {state_->asked.begin(), state_->asked.end()}, "keys"));
   }
 }
 

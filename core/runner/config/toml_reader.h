@@ -1,8 +1,7 @@
 // core/runner/config/toml_reader.h — reading a TOML document with places and with all problems at once.
 //
 // toml++ stays behind this header. A Table notes every key that is asked for; what nobody asked for is an unknown key.
-// Nothing here throws for a bad value: problems are collected, the caller's default stays, and done() throws once. One
-// thread.
+// Nothing here throws for a bad value: problems are collected, and the caller's default stays. One thread.
 #pragma once
 #include <map>
 #include <memory>
@@ -48,7 +47,7 @@ class TomlDocument {
   TomlDocument(std::optional<std::string_view> text, std::string name);
   ~TomlDocument();
   TomlTable root();
-  void done() const;  // throws Error{invalid_argument} with all problems, in the order of the file
+  std::vector<std::string> problems() const;  // "file:line:column: ...", in the order of the file
 
   struct State;
 

@@ -1,6 +1,7 @@
 #include "core/session/api/access.h"
 
 #include "core/base/fs.h"
+#include "core/session/host/paths.h"
 #include "core/store/manifest.h"
 
 namespace dagger::session {
@@ -52,10 +53,16 @@ void check_name_length(std::string_view path) {
     throw Error(Code::invalid_argument, "File name length exceeds the maximum supported 255 characters");
 }
 
+void check_file_name(const std::string& name) {
+  check_path(name);
+  check_name_length(name);
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
+    throw Error(Code::invalid_argument, "file name \"" + name + "\" must be one path component");
+}
+
 Value exported(const ResolveCall& call, const std::string& path) {
-  // A client of unknown version is answered in the type that the schema it sees has.
-  const auto& version = request_of(call).version;
-  const bool text = !version || *version >= graphql::Version{0, 12, 0};
+  const auto& request = request_of(call);
+  const bool text = request.superset || client_since(call, {0, 12, 0});  // as the schema it sees has it
   return text ? Value(path) : Value(true);
 }
 

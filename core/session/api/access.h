@@ -14,6 +14,8 @@ Task<Directory> existing_directory(ResolveCall call, Directory place, std::strin
 // A file alone in a tree of its own, under this name; mode -1: as it is.
 File alone(Runner& runner, const File& file, const std::string& name, std::int32_t mode = -1);
 void check_name_length(std::string_view path);
+// Of a file that is given a name, not a path.
+void check_file_name(const std::string& name);
 
 // The answer of export fields: where it went, or true for clients that know no better.
 Value exported(const ResolveCall& call, const std::string& path);

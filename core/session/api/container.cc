@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/fs.h"
+#include "core/session/host/paths.h"
 
 namespace dagger::session {
 namespace {
@@ -25,9 +26,12 @@ Container change(Runner& runner, Container container, const std::string& path, F
   auto& tree = place.mount < 0 ? container.rootfs : container.mounts[static_cast<std::size_t>(place.mount)].source;
   if (place.mount >= 0 && container.mounts[static_cast<std::size_t>(place.mount)].type != dag::MountType::tree)
     throw Error(Code::invalid_argument, path + ": cannot write into a cache or a tmpfs; do it in a withExec");
+  bool named_owner = false;  // names are looked up in the root filesystem, also for what lies in a mount
+  if constexpr (requires { fields.owner; }) named_owner = !fields.owner.empty();
   fields.*target = place.path;
   dag::Op op{std::move(fields), {place.mount < 0 ? rootfs_of(runner, container) : tree}};
   op.inputs.insert(op.inputs.end(), more_inputs.begin(), more_inputs.end());
+  if (named_owner && place.mount >= 0) op.inputs.push_back(rootfs_of(runner, container));
   tree = runner.add(std::move(op));
   container.image_ref.clear();
   return container;
@@ -75,6 +79,7 @@ dag::Ref tree_of(Runner& runner, const Directory& directory) {
 }
 
 std::string absolute_in(const Container& container, std::string_view path) {
+  check_path(path);
   return join_path(container.config.workdir.empty() ? "/" : container.config.workdir, path);
 }
 
@@ -100,9 +105,7 @@ Directory readable(Runner& runner, const Container& container, std::string_view 
 }
 
 Container copy_into(Runner& runner, Container container, const std::string& path, CopyIn what) {
-  std::vector<dag::Ref> inputs{what.source};
-  if (!what.copy.owner.empty()) inputs.push_back(rootfs_of(runner, container));  // where its names are looked up
-  return change(runner, std::move(container), path, std::move(what.copy), &dag::Copy::target, std::move(inputs));
+  return change(runner, std::move(container), path, std::move(what.copy), &dag::Copy::target, {what.source});
 }
 
 Container write_into(Runner& runner, Container container, const std::string& path, dag::Write write) {

@@ -1,5 +1,6 @@
 // The fields of Container that read or change its configuration: nothing here waits but for ids.
 #include "core/base/fs.h"
+#include "core/base/pool.h"
 #include "core/session/api/container.h"
 #include "core/session/api/resolver.h"
 
@@ -14,8 +15,12 @@ Task<Value> from(ResolveCall call) {
   request.scheme = "oci";
   request.location = text_arg(call, "address");
   request.platform = container.platform;
-  const auto pinned = co_await services_of(call).pins.pin(std::move(request), cancel_of(call));
-  auto image = parse_image_config(pinned.reply.metadata_json.empty() ? "{}" : pinned.reply.metadata_json);
+  auto& services = services_of(call);
+  const auto pinned = co_await services.pins.pin(std::move(request), cancel_of(call));
+  const auto parse = [&metadata = pinned.reply.metadata_json] {
+    return parse_image_config(metadata.empty() ? "{}" : metadata);
+  };
+  auto image = co_await on_pool(services.loop, services.pool, std::ref(parse));
   container.config = merge_image(std::move(container.config), std::move(image.config));
   container.rootfs = pinned.tree;
   container.image_ref = pinned.reply.identity;

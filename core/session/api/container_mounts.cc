@@ -15,6 +15,8 @@ MountPoint mount_point(const ResolveCall& call, dag::MountType type) {
   MountPoint mount;
   mount.type = type;
   mount.target = target_arg(call);
+  if (mount.target == "/")
+    throw Error(Code::invalid_argument, "nothing can be mounted on \"/\"; withRootfs replaces the root file system");
   return mount;
 }
 

@@ -44,9 +44,7 @@ Task<Value> export_to_client(ResolveCall call) {
 
 Value with_name(const ResolveCall& call) {
   const auto& name = text_arg(call, "name");
-  check_name_length(name);
-  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
-    throw Error(Code::invalid_argument, "file name \"" + name + "\" must be one path component");
+  check_file_name(name);
   return object(alone(services_of(call).runner, self<File>(call), name));
 }
 

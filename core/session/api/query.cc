@@ -20,9 +20,7 @@ Task<Value> directory(ResolveCall call) {
 Task<Value> file(ResolveCall call) {
   if (call.has("id")) co_return object(co_await load<File>(call, text_arg(call, "id")));
   const auto& name = text_arg(call, "name");
-  if (name.empty() || name.find('/') != std::string::npos)
-    throw Error(Code::invalid_argument, "file name \"" + name + "\" must be one path component");
-  check_name_length(name);
+  check_file_name(name);
   dag::Write write;
   write.path = "/" + name;
   write.data = text_arg(call, "contents");
@@ -47,6 +45,7 @@ Task<Value> http(ResolveCall call) {
   const auto name = text_arg_or(call, "name", pinned.reply.file_name);
   const auto mode = mode_arg(call, "permissions", 0);
   if (name == pinned.reply.file_name && mode == 0) co_return object(std::move(found));
+  check_file_name(name);
   co_return object(alone(services_of(call).runner, found, name, mode == 0 ? -1 : static_cast<std::int32_t>(mode)));
 }
 
@@ -117,7 +116,10 @@ void add_query(Resolvers& r) {
   r.value("Query", "host", [](const ResolveCall&) { return object(Host{}); });
   r.value("Query", "defaultPlatform",
           [](const ResolveCall& call) -> Value { return services_of(call).engine.platform; });
-  r.value("Query", "version", [](const ResolveCall& call) -> Value { return services_of(call).engine.version; });
+  r.value("Query", "version", [](const ResolveCall& call) -> Value {
+    request_of(call).asked_version = true;
+    return services_of(call).engine.version;
+  });
 
   later(r, "Query", "loadCacheVolumeFromID", resolve_load<CacheVolume>);
   later(r, "Query", "loadContainerFromID", resolve_load<Container>);

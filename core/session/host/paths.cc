@@ -26,9 +26,15 @@ std::string clean_relative(std::string_view path) {
 
 }  // namespace
 
+void check_path(std::string_view path) {
+  const auto zero = path.find('\0');
+  if (zero != std::string_view::npos)
+    throw Error(Code::invalid_argument,
+                "path \"" + std::string(path.substr(0, zero)) + "...\" holds a zero byte, which no path can");
+}
+
 std::string host_path(std::string_view workdir, std::string_view path) {
-  if (path.find('\0') != std::string_view::npos)
-    throw Error(Code::invalid_argument, "a path on the client's machine holds a zero byte");
+  check_path(path);
   if (path.starts_with('/')) return clean_path(path);
   const auto relative = clean_relative(path);
   if (relative == ".." || relative.starts_with("../"))

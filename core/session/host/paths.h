@@ -5,6 +5,9 @@
 
 namespace dagger::session {
 
+// Throws Error{invalid_argument} for a zero byte: the kernel would not see what comes after it.
+void check_path(std::string_view path);
+
 // Absolute paths as they are; relative ones from workdir, which they may not leave: Error{invalid_argument} with a text
 // that does not tell where workdir is. The result is clean.
 std::string host_path(std::string_view workdir, std::string_view path);

@@ -93,10 +93,15 @@ std::string decode_form(std::string_view text) {
   return out;
 }
 
+graphql::Value checked_variables(graphql::Value variables) {
+  if (!variables.is_null() && variables.as_map() == nullptr) throw HttpError(400, "\"variables\" must be an object");
+  return variables;
+}
+
 graphql::Value parse_variables(std::string_view text) {
   if (trimmed(text).empty()) return {};
   try {
-    return graphql::from_json_text(text);
+    return checked_variables(graphql::from_json_text(text));
   } catch (const Error& error) {
     throw HttpError(400, std::string("variables: ") + error.what());
   }
@@ -135,13 +140,9 @@ Parameters from_json(std::string_view body) {
     if (name->as_string() == nullptr) throw HttpError(400, "\"operationName\" must be a string");
     parameters.operation_name = *name->as_string();
   }
-  if (const auto* variables = document.find("variables"); variables != nullptr && !variables->is_null()) {
-    if (const auto* text = variables->as_string())
-      parameters.variables = parse_variables(*text);
-    else if (variables->as_map() != nullptr)
-      parameters.variables = *variables;
-    else
-      throw HttpError(400, "\"variables\" must be an object");
+  if (const auto* variables = document.find("variables")) {
+    const auto* text = variables->as_string();
+    parameters.variables = text == nullptr ? checked_variables(*variables) : parse_variables(*text);
   }
   if (const auto* extensions = document.find("extensions");
       extensions != nullptr && !extensions->is_null() && extensions->as_map() == nullptr)
@@ -239,6 +240,8 @@ GraphqlRequest graphql_request(const HttpRequest& request) {
   result.variables = std::move(parameters.variables);
   result.version = graphql::Version::parse(request.header("x-dagger-client-version"));
   result.user_agent = request.header("user-agent");
+  result.host = request.header("host");
+  result.traced = !request.header("traceparent").empty();
   return result;
 }
 

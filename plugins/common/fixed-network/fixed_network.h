@@ -21,10 +21,10 @@ class FixedAttachment final : public plugin::Attachment {
 // [thread-safe] No settings.
 class FixedNetwork : public plugin::Network {
  public:
+  static constexpr char settings_schema[] = R"({"type":"object","additionalProperties":false,"properties":{}})";
+
   FixedNetwork(const char* network_class, plugin::Namespace netns) : class_(network_class), netns_(netns) {}
-  std::string_view config_schema() const noexcept override {
-    return R"({"type":"object","additionalProperties":false,"properties":{}})";
-  }
+  std::string_view config_schema() const noexcept override { return settings_schema; }
   std::string network_class() const override { return class_; }
   std::unique_ptr<plugin::Attachment> attach(const plugin::NetworkRequest&, plugin::CallContext&) override {
     return std::make_unique<FixedAttachment>(netns_);

@@ -20,6 +20,12 @@ std::string basic(const plugin::Credentials& c) { return "Basic " + plugin_base:
 
 std::string scope_of(const Endpoint& e) { return "repository:" + e.repository + ":pull"; }
 
+// A scope that a registry wants whatever the repository is; those of repositories are known here.
+std::string general(std::string scope) {
+  if (scope.rfind("repository:", 0) == 0) scope.clear();
+  return scope;
+}
+
 // Tokens are kept apart by who asked; the secret itself is not kept.
 std::string token_key(Call& call, const Endpoint& e) {
   const auto& c = call.credentials(e.host);
@@ -90,8 +96,9 @@ bool Authorizer::challenged(Call& call, const Endpoint& e, const HttpResponse& r
         const auto found = c.parameters.find(key);
         return found == c.parameters.end() ? std::string() : found->second;
       };
-      if (c.scheme == "bearer" && !get("realm").empty()) best = Wanted{c.scheme, get("realm"), get("service")};
-      if (c.scheme == "basic" && !best) best = Wanted{c.scheme, {}, {}};
+      if (c.scheme == "bearer" && !get("realm").empty())
+        best = Wanted{c.scheme, get("realm"), get("service"), general(get("scope"))};
+      if (c.scheme == "basic" && !best) best = Wanted{c.scheme, {}, {}, {}};
     }
   }
   if (!best) return false;
@@ -122,7 +129,9 @@ HttpResponse Authorizer::ask_token_server(Call& call, const Endpoint& e, const W
   const auto& c = call.credentials(e.host);
   HttpRequest r;
   r.ca_file = e.ca;
-  const std::string query = "service=" + percent_encode(w.service) + "&scope=" + percent_encode(scope_of(e));
+  const std::string query = (w.service.empty() ? "" : "service=" + percent_encode(w.service) + "&") +
+                            "scope=" + percent_encode(scope_of(e)) +
+                            (w.scope.empty() ? "" : "&scope=" + percent_encode(w.scope));
   if (c && c->is_token) {
     r.method = "POST", r.url = w.realm;
     r.body =

@@ -49,6 +49,7 @@ class Authorizer {
  private:
   struct Wanted {
     std::string scheme, realm, service;
+    std::string scope;  // besides the repository's
   };
   struct Token {
     std::string value;

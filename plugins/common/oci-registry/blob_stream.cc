@@ -43,22 +43,34 @@ std::size_t ResumingStream::read(void* buffer, std::size_t size) {
 
 void ResumingStream::connect() {
   if (failures_ > 1) source_->pause(failures_ - 1);  // the first time at once
-  response_.emplace(source_->open(offset_));
+  response_.emplace(source_->open(whole_ ? 0 : offset_));
+  if (!whole_ && !continues()) {
+    whole_ = true;
+    response_.emplace(source_->open(0));
+  }
   check_answer();
+}
+
+// Whether the answer is what was asked for, or everything.
+bool ResumingStream::continues() const {
+  if (response_->status() != 206) return response_->status() == 200;
+  const auto range = parse_content_range(response_->header("content-range"));
+  return range && range->first == offset_;
 }
 
 void ResumingStream::check_answer() {
   const std::string host = host_of(response_->url());
-  if (response_->status() == 416)
-    throw Error(Code::corrupt_data,
-                host + " has only a part of " + digest_ + ": nothing after " + std::to_string(offset_) + " bytes");
   if (response_->status() == 206) {
     const auto range = parse_content_range(response_->header("content-range"));
-    if (!range || range->first != offset_)
+    if (!range || range->first != (whole_ ? 0 : offset_))
       throw Error(Code::corrupt_data, host + " sent another part of " + digest_ + " than was asked for");
     if (range->total >= 0) check_length(range->total);
+    if (whole_) skip(offset_);
     return;
   }
+  if (response_->status() != 200)
+    throw Error(Code::corrupt_data,
+                host + " does not send " + digest_ + ": status " + std::to_string(response_->status()));
   if (const auto length = parse_number(response_->header("content-length"))) check_length(*length);
   skip(offset_);
 }
@@ -93,6 +105,7 @@ void ResumingStream::lost(const Error& why) {
   if (source_->last_place()) throw Error(why);
   source_->next_place(why);
   failures_ = 0;
+  whole_ = false;
 }
 
 // Reads the end of the answer, so that the connection can be used again.

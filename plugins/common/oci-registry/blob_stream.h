@@ -1,7 +1,7 @@
 // plugins/common/oci-registry/blob_stream.h — a blob as a stream that goes on where a cut connection stopped.
 //
 // ResumingStream belongs to the thread that reads it; it owns its BlobSource. A byte that arrived is never asked for
-// again, except from a server that cannot send a part (it answers 200): there the beginning is read and dropped. After
+// again, except from a server that cannot send a part: there the beginning is read and dropped. After
 // some failures in a row without progress it moves to the next place, and gives up at the last one.
 #pragma once
 #include <memory>
@@ -15,7 +15,7 @@ namespace dagger::oci {
 class BlobSource {
  public:
   virtual ~BlobSource() = default;
-  // A request for the bytes from offset on; answers with status 200, 206 or 416.
+  // A request for the bytes from offset on; answers with status 200 or 206, or with one that refuses to send a part.
   virtual HttpResponse open(std::int64_t offset) = 0;
   // Gives up the present place; only called when there is another.
   virtual void next_place(const Error& why) = 0;
@@ -33,6 +33,7 @@ class ResumingStream final : public plugin::ByteStream {
 
  private:
   void connect();
+  bool continues() const;
   void check_answer();
   void check_length(std::int64_t total) const;
   void skip(std::int64_t count);
@@ -50,7 +51,8 @@ class ResumingStream final : public plugin::ByteStream {
   std::int64_t offset_ = 0;         // bytes given to the reader
   std::int64_t progress_mark_ = 0;  // offset_ at the last failure
   std::int64_t reported_ = 0;
-  int failures_ = 0;  // in a row, without progress
+  int failures_ = 0;    // in a row, without progress
+  bool whole_ = false;  // this place sends no parts
 };
 
 }  // namespace dagger::oci

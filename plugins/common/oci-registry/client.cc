@@ -124,11 +124,11 @@ Error RegistryClient::failure(Call& call, const Endpoint& e, const std::string& 
     return Error(Code::not_found, "registry " + host + " has no " + e.repository + path + " (" + text + ")");
   if (status == 408 || status == 429 || status >= 500) {
     const auto after = parse_retry_after(response.header("retry-after"));
-    if (!after || *after > retries_.longest_pause)
-      return Error(Code::unavailable, "registry " + host + " answers with status " + std::to_string(status) +
-                                          (after ? ", try again in " + std::to_string(after->count()) + " s" : ""));
-    if (!e.mirror) call.wait(*after);
-    return Error(Code::unavailable, "registry " + host + " answers with status " + std::to_string(status));
+    const bool too_long = after && *after > retries_.longest_pause;
+    if (after && !too_long && !e.mirror) call.wait(*after);
+    return Error(Code::unavailable, "registry " + host + " answers with " + text +
+                                        (too_long ? "; try again in " + std::to_string(after->count()) + " s" : "") +
+                                        (status == 429 ? "; it may allow more after a login" : ""));
   }
   // Asking again changes nothing.
   const bool wants_https = status == 400 && response.url().rfind("http://", 0) == 0;
@@ -155,8 +155,10 @@ Document RegistryClient::manifest(Call& call, const Reference& image) {
     d.bytes = response.read_all(max_manifest_bytes);
     d.digest = plugin_base::sha256_digest(d.bytes);
     const std::string what = "the manifest of " + image.str();
-    if (!image.digest.empty()) verify(image.digest, d.digest, what, e);
-    if (plugin_base::is_sha256_digest(claimed)) verify(claimed, d.digest, what, e);
+    if (!image.digest.empty())
+      verify(image.digest, d.digest, what, e);
+    else if (plugin_base::is_sha256_digest(claimed))
+      verify(claimed, d.digest, what, e);
     return d;
   });
 }
@@ -178,8 +180,9 @@ class RegistryClient::BlobPlaces final : public BlobSource {
 
   HttpResponse open(std::int64_t offset) override {
     std::vector<std::string> headers{"Accept-Encoding: identity"};
-    if (offset > 0) headers.push_back("Range: bytes=" + std::to_string(offset) + "-");
-    return client_.request(call_, endpoints_[at_], "GET", path_, std::move(headers), {200, 206, 416});
+    if (offset == 0) return client_.request(call_, endpoints_[at_], "GET", path_, std::move(headers), {200, 206});
+    headers.push_back("Range: bytes=" + std::to_string(offset) + "-");
+    return client_.request(call_, endpoints_[at_], "GET", path_, std::move(headers), {200, 206, 400, 416, 501});
   }
   void next_place(const Error& why) override { client_.avoid(endpoints_[at_++], why, call_); }
   bool last_place() const override { return at_ + 1 == endpoints_.size(); }

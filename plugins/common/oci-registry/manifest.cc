@@ -35,8 +35,11 @@ std::string text_of(const json& object, const char* key, const std::string& what
   return found->get<std::string>();
 }
 
+// A list; null, as some tools write it, is an empty one.
 const json& array_of(const json& object, const char* key, const std::string& what, std::size_t most) {
+  static const json none = json::array();
   const auto found = object.find(key);
+  if (found != object.end() && found->is_null()) return none;
   if (found == object.end() || !found->is_array()) corrupt(what, std::string(key) + " is no array");
   if (found->size() > most) corrupt(what, std::string(key) + " has more than " + std::to_string(most) + " entries");
   return *found;
@@ -80,6 +83,11 @@ std::string layer_type(const std::string& type) {
   }};
   const auto found = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.first == type; });
   return found == known.end() ? std::string() : std::string(found->second);
+}
+
+// Of a kind that registries need not hold; any other layer they have, too, when it names further places.
+bool is_foreign(const std::string& type) {
+  return type.find(".nondistributable.") != std::string::npos || type.find(".foreign.") != std::string::npos;
 }
 
 IndexEntry parse_entry(const json& value, const std::string& what) {
@@ -131,7 +139,8 @@ Manifest parse_manifest(std::string_view document, const std::string& what) {
     corrupt(what, "its configuration is larger than " + std::to_string(max_config_bytes) + " bytes");
   for (const json& entry : array_of(value, "layers", what, max_layers)) {
     Descriptor layer = parse_descriptor(entry, what);
-    if (const auto urls = entry.find("urls"); urls != entry.end() && urls->is_array() && !urls->empty())
+    const auto urls = entry.find("urls");
+    if (is_foreign(layer.media_type) && urls != entry.end() && urls->is_array() && !urls->empty())
       unsupported(what,
                   "has a foreign layer (" + layer.digest + ", kept outside of the registry); these are not fetched");
     std::string type = layer_type(layer.media_type);
@@ -149,8 +158,7 @@ ImageConfig parse_config(std::string_view document, std::size_t layers, const st
   if (!p.os.empty() && !p.architecture.empty()) c.platform = normalise(std::move(p));
   const auto rootfs = value.find("rootfs");
   if (rootfs == value.end() || !rootfs->is_object()) corrupt(what, "it has no rootfs");
-  const auto ids = rootfs->find("diff_ids");
-  if (ids != rootfs->end() && !ids->is_null()) {
+  if (rootfs->contains("diff_ids")) {
     for (const json& id : array_of(*rootfs, "diff_ids", what, max_layers)) {
       if (!id.is_string()) corrupt(what, "a diff_id is no string");
       c.diff_ids.push_back(id.get<std::string>());

@@ -66,30 +66,6 @@ std::string dialled(const std::string& domain) { return domain == "docker.io" ? 
 
 }  // namespace
 
-const char* const registries_schema = R"json({
-      "type": "object",
-      "description": "Registries that need something special, by host[:port] (docker.io for Docker Hub)",
-      "additionalProperties": {
-        "type": "object",
-        "additionalProperties": false,
-        "properties": {
-          "mirrors": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "Asked in this order before the registry itself: [http[s]://]host[:port][/path]"
-          },
-          "plain_http": {
-            "type": "boolean",
-            "description": "Speak http (true) or https (false); without it, http for loopback addresses only"
-          },
-          "ca": {
-            "type": "string",
-            "description": "Absolute path of a PEM file with certificates to trust here, besides the system's"
-          }
-        }
-      }
-    })json";
-
 RegistrySettings parse_registries(const nlohmann::json& value) {
   if (!value.is_object()) throw Error(Code::invalid_argument, "settings.registries must be an object");
   RegistrySettings out;

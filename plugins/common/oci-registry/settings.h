@@ -24,7 +24,30 @@ using RegistrySettings = std::map<std::string, HostSettings>;
 RegistrySettings parse_registries(const nlohmann::json& value);
 
 // The JSON Schema of the setting "registries", for the plugins that have it.
-extern const char* const registries_schema;
+inline constexpr char registries_schema[] = R"json({
+      "type": "object",
+      "description": "Registries that need something special, by host[:port] (docker.io for Docker Hub)",
+      "additionalProperties": {
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+          "mirrors": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^(https?://)?[^/]+(/.*)?$"},
+            "description": "Asked in this order before the registry itself: [http[s]://]host[:port][/path]"
+          },
+          "plain_http": {
+            "type": "boolean",
+            "description": "Speak http (true) or https (false); without it, http for loopback addresses only"
+          },
+          "ca": {
+            "type": "string",
+            "pattern": "^/",
+            "description": "Absolute path of a PEM file with certificates to trust here, besides the system's"
+          }
+        }
+      }
+    })json";
 
 // One place that may serve a repository.
 struct Endpoint {

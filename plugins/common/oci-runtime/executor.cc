@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 
 #include <nlohmann/json.hpp>
 
@@ -44,6 +45,16 @@ std::string find_binary(const std::string& binary) {
   return {};
 }
 
+std::uint64_t most_open_files() {
+  const auto text = sys::read_all(sys::open_at(AT_FDCWD, "/proc/sys/fs/nr_open", O_RDONLY).get(), 64);
+  return std::strtoull(text.c_str(), nullptr, 10);
+}
+
+// Of one argument, and of "NAME=value", with the NUL at the end (MAX_ARG_STRLEN).
+constexpr std::size_t max_string = 32 * 4096;
+// Of all of them, each with a pointer; some room for PATH, HOME and the kernel's own.
+constexpr std::size_t max_strings = usual_stack / 4 - 8192;
+
 void refuse_nul(const std::string& text, const char* what) {
   if (text.find('\0') != std::string::npos)
     throw Error(Code::invalid_argument, std::string(what) + " contains a NUL character, which no process can be given");
@@ -55,13 +66,30 @@ void check(const ExecRequest& request, const LocalExec& local) {
     throw Error(Code::internal, "an exec has another number of prepared mounts than of mounts");
   if (!request.devices.empty())
     throw Error(Code::unsupported, "this executor offers no devices; asked for: " + request.devices.front());
-  for (const auto& a : request.args) refuse_nul(a, "an argument of the command");
+  std::size_t total = 0;
+  for (std::size_t i = 0; i < request.args.size(); ++i) {
+    total += request.args[i].size() + 1 + sizeof(char*);
+    refuse_nul(request.args[i], "an argument of the command");
+    if (request.args[i].size() >= max_string)
+      throw Error(Code::invalid_argument, "argument " + std::to_string(i) + " of the command has " +
+                                              std::to_string(request.args[i].size()) + " bytes, and Linux takes " +
+                                              std::to_string(max_string - 1) + ": give it in a file or as stdin");
+  }
   for (const auto& [name, value] : request.env) {
+    total += name.size() + value.size() + 2 + sizeof(char*);
     if (name.empty() || name.find('=') != std::string::npos)
       throw Error(Code::invalid_argument, "not a name of an environment variable: \"" + name + "\"");
     refuse_nul(name, "the name of an environment variable");
     refuse_nul(value, "an environment variable");  // its value may be a secret: no name of it, no text
+    if (name.size() + 1 + value.size() >= max_string)
+      throw Error(Code::invalid_argument, "environment variable " + name + " is longer than Linux takes, which is " +
+                                              std::to_string(max_string - 1) +
+                                              " bytes with its name: give it in a file");
   }
+  if (total > max_strings)
+    throw Error(Code::invalid_argument, "arguments and environment of the command have " + std::to_string(total) +
+                                            " bytes together, and Linux takes " + std::to_string(max_strings) +
+                                            ": give them in files or as stdin");
 }
 
 std::string hosts_text(const ExecRequest& request) {
@@ -238,10 +266,6 @@ OciExecutor::OciExecutor(plugin::Host& host, std::string_view config_json, Runti
       runtime_(std::move(runtime)),
       capabilities_(bounding_capabilities()),
       cgroups_(runtime_.needs_cgroups) {
-  schema_ = R"({"type":"object","additionalProperties":false,"properties":{"binary":{"type":"string","minLength":1,)"
-            R"("description":"The )" +
-            runtime_.name + R"( program: an absolute path, or a name that is looked for in )" +
-            std::string(search_path) + R"(","default":")" + runtime_.name + R"("}}})";
   const auto config = nlohmann::json::parse(config_json.empty() ? "{}" : config_json, nullptr, false);
   if (!config.is_object()) throw Error(Code::invalid_argument, "settings are not a JSON object");
   const auto setting = config.find("binary");
@@ -271,6 +295,9 @@ OciExecutor::OciExecutor(plugin::Host& host, std::string_view config_json, Runti
         "no cgroup guards devices here: execs can neither make device nodes (no CAP_MKNOD) nor use those of an image");
   }
   container_capabilities_ = default_capabilities(available);
+  const bool may_raise =
+      std::find(capabilities_.begin(), capabilities_.end(), "CAP_SYS_RESOURCE") != capabilities_.end();
+  limits_ = usual_limits(may_raise, most_open_files());
 }
 
 OciExecutor::~OciExecutor() = default;
@@ -323,6 +350,7 @@ std::unique_ptr<plugin::Running> OciExecutor::start_local(const ExecRequest& req
   input.root_path = private_dir_ + "/rootfs";
   input.user = resolve_user(local.root_fd, request.user);
   input.mounts = std::move(p.spec_mounts());
+  input.limits = limits_;
   input.no_devices = !all && !cgroups_.guards_devices();
   input.capabilities = all ? capabilities_ : container_capabilities_;
   if (!all && runtime_.takes_filter_program) input.filter_program = filter_program();

@@ -15,6 +15,8 @@
 //  the
 //    host's network /etc/resolv.conf is the host's, read-only; on others the engine gives the text as a `file` mount. A
 //    request that mounts something at one of these paths, or at /etc, gets its own and not ours.
+//  - The resource limits are not those of the runner (usual_limits() in spec.h).
+//  usual.
 //  - env gets PATH and HOME where the request has none. cwd is made by the runtime, root's and 0755, where it is
 //  missing;
 //    it is part of the output.
@@ -31,6 +33,7 @@
 #include "dagger/plugin/executor.h"
 #include "plugins/common/oci-runtime/cgroups.h"
 #include "plugins/common/oci-runtime/spawner.h"
+#include "plugins/common/oci-runtime/spec.h"
 
 namespace dagger::oci {
 
@@ -44,10 +47,15 @@ struct Runtime {
 // [thread-safe] [blocking]
 class OciExecutor : public plugin::Executor, public plugin::LocalExecutor {
  public:
-  // Settings: {"binary": path or name}. Throws invalid_argument, unsupported (no such runtime, no privileges).
+  static constexpr char settings_schema[] =
+      R"({"type":"object","additionalProperties":false,"properties":{"binary":{"type":"string","minLength":1,)"
+      R"("description":"The runtime's program: an absolute path, or a name that is looked for in the system's )"
+      R"(program folders; by default the plugin's own name"}}})";
+
+  // Throws invalid_argument, unsupported (no such runtime, no privileges).
   OciExecutor(plugin::Host& host, std::string_view config_json, Runtime runtime);
   ~OciExecutor() override;
-  std::string_view config_schema() const noexcept override { return schema_; }
+  std::string_view config_schema() const noexcept override { return settings_schema; }
   void* capability(std::string_view id) noexcept override;
   plugin::ExecutorTraits traits() const override;
   std::unique_ptr<plugin::Running> start(const plugin::ExecRequest& request, const plugin::Stdio& stdio,
@@ -58,10 +66,11 @@ class OciExecutor : public plugin::Executor, public plugin::LocalExecutor {
  private:
   plugin::Host& host_;
   Runtime runtime_;
-  std::string schema_, binary_, helper_;
+  std::string binary_, helper_;
   std::string private_dir_;                          // an empty directory; each helper mounts its tmpfs over it
   std::vector<std::string> capabilities_;            // that this process may give away
   std::vector<std::string> container_capabilities_;  // what an exec without root_capabilities has
+  std::vector<ResourceLimit> limits_;
   std::once_flag filter_compiled_;
   std::string filter_program_;  // base64
   Cgroups cgroups_;

@@ -1,6 +1,7 @@
 #include "plugins/common/oci-runtime/spec.h"
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <iterator>
@@ -121,22 +122,31 @@ json environment(const plugin::ExecRequest& request, const User& user) {
   return env;
 }
 
+json resource_limits(const std::vector<ResourceLimit>& limits) {
+  json all = json::array();
+  for (const auto& l : limits) all.push_back({{"type", l.type}, {"soft", l.soft}, {"hard", l.hard}});
+  return all;
+}
+
 json process(const plugin::ExecRequest& request, const SpecInput& input) {
   const auto& granted = input.capabilities;
   const auto inherited = request.root_capabilities ? granted : std::vector<std::string>();
-  return {{"terminal", false},
-          {"user",
-           {{"uid", input.user.uid}, {"gid", input.user.gid}, {"additionalGids", input.user.groups}, {"umask", 022}}},
-          {"args", request.args},
-          {"env", environment(request, input.user)},
-          {"cwd", request.cwd.empty() ? "/" : request.cwd},
-          {"capabilities",
-           {{"bounding", granted},
-            {"effective", granted},
-            {"permitted", granted},
-            {"inheritable", inherited},
-            {"ambient", inherited}}},
-          {"noNewPrivileges", false}};
+  json process = {
+      {"terminal", false},
+      {"user",
+       {{"uid", input.user.uid}, {"gid", input.user.gid}, {"additionalGids", input.user.groups}, {"umask", 022}}},
+      {"args", request.args},
+      {"env", environment(request, input.user)},
+      {"cwd", request.cwd.empty() ? "/" : request.cwd},
+      {"capabilities",
+       {{"bounding", granted},
+        {"effective", granted},
+        {"permitted", granted},
+        {"inheritable", inherited},
+        {"ambient", inherited}}},
+      {"noNewPrivileges", false}};
+  process["rlimits"] = resource_limits(input.limits);
+  return process;
 }
 
 json linux_part(const plugin::ExecRequest& request, const SpecInput& input) {
@@ -173,6 +183,30 @@ std::string make_spec(const plugin::ExecRequest& request, const SpecInput& input
   } catch (const json::type_error&) {
     throw Error(Code::invalid_argument, "an argument, variable or path of the command is not valid UTF-8");
   }
+}
+
+std::vector<ResourceLimit> usual_limits(bool may_raise, std::uint64_t most_open_files) {
+  struct Wanted {
+    const char* type;
+    __rlimit_resource_t resource;
+    rlim_t soft, hard;
+  };
+  const rlim_t files = std::min<rlim_t>(1048576, most_open_files);
+  const Wanted wanted[] = {{"RLIMIT_NOFILE", RLIMIT_NOFILE, files, files},
+                           {"RLIMIT_CORE", RLIMIT_CORE, 0, RLIM_INFINITY},
+                           {"RLIMIT_STACK", RLIMIT_STACK, usual_stack, RLIM_INFINITY},
+                           {"RLIMIT_AS", RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY},
+                           {"RLIMIT_CPU", RLIMIT_CPU, RLIM_INFINITY, RLIM_INFINITY},
+                           {"RLIMIT_DATA", RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY},
+                           {"RLIMIT_FSIZE", RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY},
+                           {"RLIMIT_NPROC", RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY}};
+  std::vector<ResourceLimit> out;
+  for (const auto& w : wanted) {
+    rlimit own{RLIM_INFINITY, RLIM_INFINITY};
+    if (!may_raise) ::getrlimit(w.resource, &own);
+    out.push_back({w.type, std::min(w.soft, own.rlim_max), std::min(w.hard, own.rlim_max)});
+  }
+  return out;
 }
 
 std::vector<std::string> bounding_capabilities() {

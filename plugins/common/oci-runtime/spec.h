@@ -15,6 +15,11 @@ struct SpecMount {
   std::uint64_t size_bytes = 0;  // tmpfs; 0: the kernel's default
 };
 
+struct ResourceLimit {
+  std::string type;  // "RLIMIT_NOFILE"
+  std::uint64_t soft = 0, hard = 0;
+};
+
 struct SpecInput {
   std::string root_path;
   User user;
@@ -22,12 +27,18 @@ struct SpecInput {
   bool no_devices = false;                // device nodes of the root and the mounts cannot be opened
   std::vector<std::string> capabilities;  // what the process has ("CAP_CHOWN")
   std::string filter_program;             // base64 of seccomp_program(); "": the runtime compiles the rules
-  bool cgroup_mount = false;              // /sys/fs/cgroup inside
-  std::string cgroups_path;               // "": none of the runtime's making
+  std::vector<ResourceLimit> limits;
+  bool cgroup_mount = false;  // /sys/fs/cgroup inside
+  std::string cgroups_path;   // "": none of the runtime's making
 };
 
 // request.mounts is not read: input.mounts says where each of them is. Throws invalid_argument.
 std::string make_spec(const plugin::ExecRequest& request, const SpecInput& input);
+
+// The resource limits of an exec are those of other engines, whatever the shell had that the runner was started from.
+// No core files, which would get into layers. may_raise: this process may exceed its own hard limits.
+inline constexpr std::uint64_t usual_stack = 8 << 20;
+std::vector<ResourceLimit> usual_limits(bool may_raise, std::uint64_t most_open_files);
 
 // Every capability this process may give away, lowest number first.
 std::vector<std::string> bounding_capabilities();

@@ -1,4 +1,4 @@
-// What every SDK does here, in Go; one source for both generations of the SDK (v0.9 and v0.21 hold a go.mod each).
+// What every SDK does here, in Go; one source for all generations of the SDK (v0.9 and v0.21 hold a go.mod each).
 // The answer is one line of JSON on stdout, which sdk_test.py compares.
 package main
 
@@ -24,6 +24,7 @@ type answer struct {
 	Contents string   `json:"contents"`
 	Entries  []string `json:"entries"`
 	Variable string   `json:"variable"`
+	Command  string   `json:"command"`
 	Failure  *failure `json:"failure"`
 }
 
@@ -59,7 +60,11 @@ func pipeline(ctx context.Context, client *dagger.Client) (*answer, error) {
 	if result.Entries, err = built.Directory("/src").Entries(ctx); err != nil {
 		return nil, err
 	}
-	result.Variable, err = built.EnvVariable(ctx, "GREETING")
+	if result.Variable, err = built.EnvVariable(ctx, "GREETING"); err != nil {
+		return nil, err
+	}
+	command := built.WithEntrypoint([]string{"echo"}).WithExec([]string{"echo", "x"})
+	result.Command, err = command.Stdout(ctx)
 	return result, err
 }
 

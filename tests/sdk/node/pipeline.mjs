@@ -29,6 +29,7 @@ export async function pipeline(client, ExecError) {
       contents: await built.file("/src/out.txt").contents(),
       entries: await built.directory("/src").entries(),
       variable: await built.envVariable("GREETING"),
+      command: await built.withEntrypoint(["echo"]).withExec(["echo", "x"]).stdout(),
       failure,
     }),
   )

@@ -34,6 +34,7 @@ async def pipeline(client):
                 "contents": await built.file("/src/out.txt").contents(),
                 "entries": await built.directory("/src").entries(),
                 "variable": await built.env_variable("GREETING"),
+                "command": await built.with_entrypoint(["echo"]).with_exec(["echo", "x"]).stdout(),
                 "failure": failure,
             }
         )

@@ -7,7 +7,7 @@
 
 namespace dagger::testing {
 
-class MemoryCache final : public plugin::CacheStore {
+class MemoryCache : public plugin::CacheStore {
  public:
   static constexpr char settings_schema[] = R"({"type": "object", "properties": {
     "read_only": {"type": "boolean", "default": false, "description": "refuses writes, as a shared tier may"}}})";

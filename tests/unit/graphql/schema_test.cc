@@ -37,6 +37,7 @@ std::shared_ptr<const SchemaView> at(Schema& schema, const char* version) {
 TEST(Version, ComparesThreeNumbers) {
   EXPECT_EQ(Version::parse("v0.12"), (Version{0, 12, 0}));
   EXPECT_EQ(Version::parse("0.21.1-rc.2+x"), (Version{0, 21, 1}));
+  EXPECT_EQ(Version::parse("1.0.0b14"), (Version{1, 0, 0}));
   EXPECT_LT(*Version::parse("0.9.7"), *Version::parse("0.10.0"));
   for (const char* text : {"", "n/a", "1", "0.9.", "0.9.7.1", "0.x.1"})
     EXPECT_EQ(Version::parse(text), std::nullopt) << text;

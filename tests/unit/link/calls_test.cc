@@ -240,6 +240,17 @@ TEST_F(Calls, NotificationsKeepTheirOrder) {
   EXPECT_EQ(seen, sent);
 }
 
+TEST_F(Calls, ANotificationThatCannotBeReadEndsTheLink) {
+  connect_pair();
+  server_->serve_notify("n", [](const std::string&) { throw Error(Code::corrupt_data, "malformed"); });
+  std::string why;
+  client_->on_closed([&](std::string reason) { why = std::move(reason); });
+  start();
+  client_->notify("n", "");
+  until([&] { return !why.empty(); });
+  EXPECT_EQ(why, "the notification 'n' could not be read: malformed");
+}
+
 TEST_F(Calls, NotificationsBeforeAGoodbyeArrive) {
   connect_pair();
   int seen = 0;

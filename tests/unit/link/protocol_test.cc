@@ -198,6 +198,26 @@ TEST(Protocol, BoundsAllMessagesThatAreIncomplete) {
   EXPECT_EQ(batch.pieces.size(), 10U);  // refused
 }
 
+TEST(Protocol, BoundsTheRequestsThatAreBeingAnswered) {
+  Limits limits;
+  limits.asked = 1000;
+  Pair p(limits);
+  for (int i = 0; i < 3; ++i) p.a.call("m", std::string(400, 'x'));
+  EXPECT_EQ(Pair::move(p.a, p.b).size(), 2U);
+  const auto answers = Pair::move(p.b, p.a);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].kind, ChannelEvent::Kind::error);
+  p.b.reply(1, "done");
+  Pair::move(p.b, p.a);
+  const auto stream = p.a.open("s", std::string(400, 'x'));
+  EXPECT_EQ(Pair::move(p.a, p.b).size(), 1U);
+  const auto refused = p.a.open("s", std::string(400, 'x'));
+  EXPECT_EQ(Pair::move(p.a, p.b).size(), 0U);
+  Pair::move(p.b, p.a);
+  EXPECT_FALSE(stream->failed);
+  EXPECT_TRUE(refused->failed);
+}
+
 TEST(Protocol, ClosesALinkThatAsksAndDoesNotRead) {
   Limits limits;
   limits.calls = 0;

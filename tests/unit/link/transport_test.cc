@@ -1,4 +1,5 @@
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <thread>
 
@@ -287,16 +288,18 @@ TEST_F(HostileLinks, SurviveAPeerThatOnlyPings) {
   EXPECT_FALSE(lost);
 }
 
+UniqueFd connect_raw(const std::string& path) {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un a{AF_UNIX, {}};
+  path.copy(a.sun_path, sizeof a.sun_path - 1);
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&a), sizeof a) != 0) throw_errno("connect");
+  return fd;
+}
+
 TEST_F(HostileLinks, DoNotDisturbAListenerWithNonsenseBeforeTheHandshake) {
   const TempDir dir;
   connect("unix://" + dir.path() + "/s");
-  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  struct sockaddr_un {
-    sa_family_t family;
-    char path[108];
-  } a{AF_UNIX, {}};
-  (dir.path() + "/s").copy(a.path, sizeof a.path);
-  ASSERT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&a), sizeof a), 0);
+  const auto fd = connect_raw(dir.path() + "/s");
   write_all(fd.get(), "GET / HTTP/1.1\r\n\r\n");
   char c[256];
   while (::read(fd.get(), c, sizeof c) > 0) {
@@ -304,6 +307,27 @@ TEST_F(HostileLinks, DoNotDisturbAListenerWithNonsenseBeforeTheHandshake) {
   server_.reset();
   connect("unused");
   EXPECT_NE(server_, nullptr);
+}
+
+TEST_F(HostileLinks, DoNotKeepOthersOutBySayingNothing) {
+  const TempDir dir;
+  connect("unix://" + dir.path() + "/s");
+  std::vector<UniqueFd> silent;
+  for (int i = 0; i < 200; ++i) silent.push_back(connect_raw(dir.path() + "/s"));
+  server_.reset();
+  connect("unused");
+  EXPECT_NE(server_, nullptr);
+  // The oldest had to go.
+  char c[4096];
+  while (::read(silent.front().get(), c, sizeof c) > 0) {
+  }
+}
+
+TEST_F(HostileLinks, EndWhenANotificationCannotBeSent) {
+  accept_raw();
+  server_->notify("n", std::string(65 << 20, 'x'));
+  until([&] { return closed_.has_value(); });
+  EXPECT_NE(closed_->find("larger than a message"), std::string::npos) << *closed_;
 }
 
 }  // namespace

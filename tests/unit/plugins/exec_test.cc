@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -256,6 +257,73 @@ TEST_P(Exec, RefusesWhatNoProcessCanBeGiven) {
   EXPECT_THROW(m.run({}), Error);
   m.request.env = {{"A=B", "x"}};
   EXPECT_THROW(m.run({"true"}), Error);
+}
+
+TEST_P(Exec, LimitsFilesAndCoresAsEnginesDoAndNotAsTheRunnersShellDid) {
+  const std::string script = "ulimit -n; ulimit -c; ulimit -f; ulimit -s; ulimit -v";
+  rlimit own{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &own), 0);
+  const auto capabilities = oci::bounding_capabilities();
+  const bool may_raise = std::find(capabilities.begin(), capabilities.end(), "CAP_SYS_RESOURCE") != capabilities.end();
+  const auto files = std::to_string(may_raise ? 1048576 : std::min<rlim_t>(1048576, own.rlim_max));
+  const rlimit low{200, own.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  const auto r = m.shell(script);
+  ::setrlimit(RLIMIT_NOFILE, &own);
+  EXPECT_EQ(r.out, files + "\n0\nunlimited\n8192\nunlimited\n") << r.err << r.status.message;
+}
+
+TEST_P(Exec, HasTheUsualPseudoFilesystemsAndNoTerminal) {
+  const auto r = m.shell(
+      "echo x > /dev/shm/x && stat -c '%a %F' /dev/shm /dev/pts/ptmx /dev/null; for f in ptmx fd stdin; do readlink "
+      "/dev/$f; done;"
+      "[ -t 0 ] || [ -t 1 ] || [ -t 2 ] || echo no terminal; (: < /dev/tty) 2> /dev/null || echo none;"
+      "echo x > /sys/kernel/uevent_seqnum; umask; cat /sys/firmware/* /proc/kcore 2> /dev/null");
+  EXPECT_EQ(r.out,
+            "1777 directory\n666 character special file\n666 character special "
+            "file\npts/ptmx\n/proc/self/fd\n/proc/self/fd/0\nno terminal\nnone\n0022\n");
+  EXPECT_NE(r.err.find("Read-only"), std::string::npos) << r.err;
+}
+
+TEST_P(Exec, EndsWithItsFirstProcessWhateverItLeavesBehind) {
+  const auto r = m.shell("(setsid sleep 1000 &) & sleep 1000 & echo done; exit 4");
+  EXPECT_EQ(r.out, "done\n");
+  EXPECT_EQ(r.status.code, 4);
+}
+
+TEST_P(Exec, TellsTheSignalThatEndedIt) {
+  m.request.args = {"sleep", "1000"};
+  auto running = m.start({});
+  running->signal(SIGKILL);
+  const auto status = running->wait(m.ctx);
+  EXPECT_EQ(status.kind, ExitKind::signaled);
+  EXPECT_EQ(status.code, SIGKILL);
+  EXPECT_EQ(m.shell("sh -c 'kill -SEGV $$'; exit $?").status.code, 128 + SIGSEGV);
+}
+
+TEST_P(Exec, SaysWhatToDoAboutArgumentsThatAreTooLong) {
+  const auto message = [&] {
+    try {
+      const auto r = m.run(m.request.args);
+      return r.status.message + r.err;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Code::invalid_argument);
+      return e.message();
+    }
+  };
+  m.request.args = {"true", std::string(131072, 'x')};
+  EXPECT_EQ(message(),
+            "argument 1 of the command has 131072 bytes, and Linux takes 131071: give it in a file or as stdin");
+  m.request.args = {"true"};
+  m.request.env = {{"BIG", std::string(131072, 'x')}};
+  EXPECT_EQ(
+      message(),
+      "environment variable BIG is longer than Linux takes, which is 131071 bytes with its name: give it in a file");
+  m.request.env.clear();
+  m.request.args.insert(m.request.args.end(), 20, std::string(105000, 'x'));
+  EXPECT_EQ(message().find("arguments and environment of the command have 2100193 bytes together"), 0U) << message();
+  m.request.args.pop_back();
+  EXPECT_EQ(message(), "");
 }
 
 TEST_P(Exec, HasOnlyLoopbackWithoutANetwork) {

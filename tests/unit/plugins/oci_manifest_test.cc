@@ -81,6 +81,19 @@ TEST(Manifest, ForeignLayersAndArtifactsAreUnsupported) {
   EXPECT_EQ(code([&] { parse_manifest(manifest_with(sha512).dump(), "x"); }), "unsupported");
 }
 
+TEST(Manifest, LayersMayNameFurtherPlaces) {
+  json layer = descriptor(media_type::oci_layer);
+  layer["urls"] = {"https://example.com/layer"};
+  EXPECT_EQ(parse_manifest(manifest_with(layer).dump(), "x").layers.size(), 1U);
+}
+
+TEST(Manifest, NullIsAnEmptyList) {
+  json none = manifest_with(descriptor(media_type::oci_layer));
+  none["layers"] = nullptr;
+  EXPECT_TRUE(parse_manifest(none.dump(), "x").layers.empty());
+  EXPECT_TRUE(parse_index(R"({"schemaVersion":2,"manifests":null})", "x").entries.empty());
+}
+
 TEST(Manifest, IsToldFromAnIndexByItsOwnWords) {
   const json index{{"manifests", json::array()}}, manifest = manifest_with(descriptor(media_type::oci_layer));
   EXPECT_TRUE(is_index(index.dump(), "text/plain", "x"));

@@ -236,6 +236,62 @@ TEST_F(OciSourceTest, AServerWithoutRangesIsReadFromTheStartAgain) {
   EXPECT_EQ(sink.layers.at(result.layers[0].id), layer);
 }
 
+TEST_F(OciSourceTest, AServerThatRefusesPartsIsAskedForEverything) {
+  add_image("a", "1");
+  const auto wrong_part = [&](const HttpRequestSeen&) {
+    return HttpReply{206, {{"Content-Range", "bytes 5-9/10"}}, "x"};
+  };
+  const auto refusal = [&](const HttpRequestSeen&) { return HttpReply{416, {}, ""}; };
+  for (const std::function<HttpReply(const HttpRequestSeen&)>& answer :
+       {std::function(refusal), std::function(wrong_part)}) {
+    OciSource source = make();
+    const auto result = source.pin(ref("a:1"), std::nullopt, sink, ctx);
+    registry.script = [&, times = 0](const HttpRequestSeen& r) mutable -> std::optional<HttpReply> {
+      if (!contains(r.path, result.layers[0].id)) return std::nullopt;
+      if (!r.header("range").empty()) return answer(r);
+      return ++times > 1 ? HttpReply{200, {}, layer} : HttpReply{200, {}, layer, 100'000};
+    };
+    sink.layers.clear();
+    fetch_all(source, result);
+    EXPECT_EQ(sink.layers.at(result.layers[0].id), layer);
+  }
+}
+
+TEST_F(OciSourceTest, AnnouncedDigestMattersOnlyForATag) {
+  const std::string digest = add_image("a", "1"), wrong = sha256_digest("else");
+  registry.script = [&](const HttpRequestSeen& r) -> std::optional<HttpReply> {
+    if (!contains(r.path, "/manifests/")) return std::nullopt;
+    return HttpReply{200, {{"Docker-Content-Digest", wrong}}, registry.manifests.at("a/" + digest)};  // and no type
+  };
+  OciSource source = make();
+  EXPECT_EQ(source.pin(ref("a@" + digest), std::nullopt, sink, ctx).pin.digest, digest);
+  EXPECT_TRUE(contains(failure([&] { source.pin(ref("a:1"), std::nullopt, sink, ctx); }), wrong));
+}
+
+TEST_F(OciSourceTest, ALimitOfTheRegistryIsShownWithItsReason) {
+  registry.script = [](const HttpRequestSeen&) -> std::optional<HttpReply> {
+    return HttpReply{429, {}, R"({"errors":[{"code":"TOOMANYREQUESTS","message":"pull rate limit"}]})"};
+  };
+  OciSource source = make();
+  const std::string text = failure([&] { source.pin(ref("a:1"), std::nullopt, sink, ctx); });
+  EXPECT_TRUE(contains(text, "unavailable: ") && contains(text, "status 429, TOOMANYREQUESTS: pull rate limit"))
+      << text;
+}
+
+TEST_F(OciSourceTest, AScopeThatTheRegistryWantsForAllIsAskedForToo) {
+  add_image("a", "1");
+  registry.script = [&](const HttpRequestSeen& r) -> std::optional<HttpReply> {
+    if (r.path.rfind("/token", 0) == 0 || r.header("authorization") == "Bearer good-token") return std::nullopt;
+    return HttpReply{
+        401,
+        {{"WWW-Authenticate", "Bearer realm=\"http://" + registry.address() + "/token?x=1\",scope=\"aws\""}},
+        "{}"};
+  };
+  OciSource source = make();
+  source.pin(ref("a:1"), std::nullopt, sink, ctx);
+  EXPECT_EQ(registry.server.count("GET", "/token?x=1&scope=repository%3Aa%3Apull&scope=aws"), 1U);
+}
+
 TEST_F(OciSourceTest, AConnectionThatIsAlwaysCutAtOnceIsGivenUp) {
   add_image("a", "1");
   OciSource source = make();

@@ -305,6 +305,102 @@ TEST_F(Api, RemembersTheGenerationThatAClientClaimsButTakesDocumentsOfOthers) {
   EXPECT_EQ(data("{node(id:\"" + id + "\"){id}}")["node"]["id"], id);
 }
 
+TEST_F(Api, RefusesPathsThatNoFileCanHave) {
+  const std::string zero = "holds a zero byte";
+  for (const char* query : {R"({directory{withNewFile(path:"a\u0000b",contents:""){entries}}})",
+                            R"({directory{file(path:"a\u0000b"){id}}})", R"({container{file(path:"a\u0000b"){id}}})",
+                            R"({container{withWorkdir(path:"a\u0000b"){workdir}}})",
+                            R"({file(name:"a\u0000b",contents:""){id}})", R"({host{directory(path:"a\u0000b"){id}}})"})
+    EXPECT_NE(error(query).find(zero), std::string::npos) << query;
+  for (const char* name : {"", ".", "..", "a/b"})
+    EXPECT_NE(error(R"({file(name:")" + std::string(name) + R"(",contents:""){id}})").find("one path component"),
+              std::string::npos)
+        << name;
+  EXPECT_NE(error(R"({container{withMountedTemp(path:"/a/.."){id}}})").find("withRootfs"), std::string::npos);
+}
+
+TEST_F(Api, LooksUpAnOwnerInTheRootFilesystemForAFileInAMount) {
+  const auto owned_write = [this](const std::string& path) {
+    runner.ops.clear();
+    end_session();
+    new_session();
+    data(R"({container{from(address:"alpine:3"){withMountedTemp(path:"/t"){withMountedDirectory(path:"/m",source:")" +
+         data("{directory{id}}")["directory"]["id"].get<std::string>() + R"("){withNewFile(path:")" + path +
+         R"(",contents:"x",owner:"web"){withExec(args:["x"]){stdout}}}}}}})");
+    for (const auto& [digest, op] : runner.ops)
+      if (std::holds_alternative<dag::Write>(op.fields)) return op;
+    return dag::Op{};
+  };
+  const auto in_root = owned_write("/a");
+  ASSERT_EQ(in_root.inputs.size(), 1U);
+  const auto in_mount = owned_write("/m/a");
+  ASSERT_EQ(in_mount.inputs.size(), 2U);
+  EXPECT_EQ(in_mount.inputs[1], in_root.inputs[0]);
+}
+
+TEST_F(Api, TellsRecentClientsByTheirLooks) {
+  const auto args_of = [this](const std::string& user_agent, bool traced, const std::string& question,
+                              const std::string& then = "{defaultPlatform}") {
+    runner.ops.clear();
+    end_session();
+    new_session();
+    for (const auto& query :
+         {question, then, std::string(R"({container{from(address:"alpine:3"){withExec(args:["x"]){stdout}}}})")}) {
+      GraphqlRequest request;
+      request.query = query;
+      request.user_agent = user_agent;
+      request.traced = traced;
+      std::string answer;
+      run(execute(std::move(request), CancelToken(), answer));
+      EXPECT_EQ(answer.find("errors"), std::string::npos) << answer;
+    }
+    return runner.all<dag::Exec>().at(0).args.size();
+  };
+  const std::size_t with_entrypoint = 2, without_entrypoint = 1;
+  const char* other = "{defaultPlatform}";
+  EXPECT_EQ(args_of("node-fetch", false, other), without_entrypoint);
+  EXPECT_EQ(args_of("Go-http-client/1.1", true, other), without_entrypoint);
+  EXPECT_EQ(args_of("python-httpx/0.28.1", false, "{version}"), without_entrypoint);
+  EXPECT_EQ(args_of("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", false, "{version}"), without_entrypoint);
+  EXPECT_EQ(args_of("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", true, other), with_entrypoint);
+  EXPECT_EQ(args_of("Go-http-client/1.1", true, R"({checkVersionCompatibility(version:"0.11.9")})"), with_entrypoint);
+  EXPECT_EQ(args_of("node-fetch/1.0", false, R"({checkVersionCompatibility(version:"0.11.9")})", "{version}"),
+            with_entrypoint);
+  EXPECT_EQ(args_of("Go-http-client/1.1", false, "{version}"), with_entrypoint);
+  EXPECT_EQ(args_of("python-httpx/0.28.1", false, other), with_entrypoint);
+  EXPECT_EQ(args_of("curl/7.88.1", false, "{version}"), with_entrypoint);
+}
+
+TEST_F(Api, TellsEarlyClientsByTheirLooks) {
+  runner.exported_tar = std::string(1024, '\0');
+  GraphqlRequest request;
+  request.query = R"({directory{export(path:"out")}})";
+  request.user_agent = "Go-http-client/1.1";
+  request.host = "dagger";
+  std::string answer;
+  run(execute(request, CancelToken(), answer));
+  EXPECT_EQ(json::parse(answer)["data"]["directory"]["export"], true) << answer;
+  request.host = "127.0.0.1:1234";
+  run(execute(std::move(request), CancelToken(), answer));
+  EXPECT_TRUE(json::parse(answer)["data"]["directory"]["export"].is_string()) << answer;
+}
+
+TEST_F(Api, ShowsAllOfTheSchemaToAClientWhoseGenerationIsAGuess) {
+  const auto ask_as = [this](const char* text) {
+    GraphqlRequest request;
+    request.query = text;
+    request.user_agent = "python-httpx/0.28.1";
+    std::string answer;
+    run(execute(std::move(request), CancelToken(), answer));
+    return answer;
+  };
+  const char* schema = "{__schema{queryType{fields{name}}}}";
+  const auto before = ask_as(schema);
+  EXPECT_NE(before.find("checkVersionCompatibility"), std::string::npos);
+  ask_as("{version}");
+  EXPECT_EQ(ask_as(schema), before);
+}
+
 TEST_F(Api, ACancelledRequestCancelsWhatItWaitsFor) {
   runner.hang = true;
   CancelSource cancel;

@@ -49,6 +49,8 @@ TEST(GraphqlRequest, RefusesWhatIsNone) {
   EXPECT_EQ(status_of(post("application/json", "{}")), 400U);
   EXPECT_EQ(status_of(post("application/json", R"({"query":1})")), 400U);
   EXPECT_EQ(status_of(post("application/json", R"({"query":"{a}","variables":[1]})")), 400U);
+  EXPECT_EQ(status_of(post("application/json", R"({"query":"{a}","variables":"[1]"})")), 400U);
+  EXPECT_EQ(status_of({"GET", "/query?query={a}&variables=7", {}, ""}), 400U);
   EXPECT_EQ(status_of(post("", R"({"query":"{a}"})", "/other")), 404U);
   EXPECT_EQ(status_of({"GET", "/query", {}, ""}), 400U);
   EXPECT_EQ(status_of({"GET", "/query?query=%zz", {}, ""}), 400U);

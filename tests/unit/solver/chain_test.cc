@@ -43,9 +43,9 @@ TEST(Chain, OfFiveThousandOpsIsSolvedAndFoundAgain) {
 TEST(Chain, OfLayersStacksThemAll) {
   Engine engine;
   auto& a = engine.client("a");
-  const auto answer = engine.get(a, chain(engine, a, engine.scratch(a), 500, a_file));
+  const auto answer = engine.get(a, chain(engine, a, engine.scratch(a), 600, a_file));
   ASSERT_TRUE(answer.value) << answer.error;
-  ASSERT_EQ(answer.value->stack.size(), 500U);
+  ASSERT_EQ(answer.value->stack.size(), 600U);
   EXPECT_TRUE(std::ranges::is_sorted(answer.value->stack));
 }
 
@@ -84,6 +84,26 @@ TEST(Chain, ThatFailsAtItsBottomEndsWithoutStack) {
   ASSERT_TRUE(answer.value) << answer.error;
   EXPECT_TRUE(answer.value->failure);
   EXPECT_EQ(engine.jobs(), 0U);
+}
+
+TEST(Chain, GoesOnForTheSecondOfTwoClients) {
+  Engine engine;
+  auto &a = engine.client("a"), &b = engine.client("b");
+  const auto pipeline = [&](FakeClient& c) {
+    return chain(engine, c, engine.exec(c, {"wait", "gate", "late"}, engine.scratch(c)), 1000, no_change);
+  };
+  auto first = engine.want(a, pipeline(a));
+  engine.executor.wait_until_started("wait gate late");
+  auto second = engine.want(b, pipeline(b));
+  engine.cancel(first);
+  EXPECT_EQ(first.get().code, Code::cancelled);
+  engine.leave(a);
+  for (int turn = 0; turn < 20; ++turn) engine.thread.settle();  // the news comes down the chain
+  engine.executor.open("gate");
+  const auto answer = second.get();
+  ASSERT_TRUE(answer.value) << answer.error;
+  EXPECT_EQ(b.log(), "late");
+  EXPECT_EQ(engine.executor.started(), 1U);
 }
 
 TEST(Chain, ThatIsCancelledEndsWithoutStack) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <future>
 
 #include "core/base/fs.h"
 #include "tests/support/fake_host.h"
@@ -28,8 +29,7 @@ struct CopyStore {
   testing::FakeHost host;
   testing::CopySnapshotter snapshotter{host, "{}"};
   Log log{Level::off, 2};
-  std::unique_ptr<store::Store> store =
-      store::Store::open({dir.path() + "/state", std::chrono::milliseconds(50), 1}, snapshotter, log);
+  std::unique_ptr<store::Store> store = store::Store::open({.dir = dir.path() + "/state"}, snapshotter, log);
 };
 
 class Second : public ::testing::Test {
@@ -117,14 +117,29 @@ TEST_F(Second, SaysWhatAnExecutorElsewhereCannotDo) {
   EXPECT_NE(engine.out(a, bridged).find("no network of class 'bridge'"), std::string::npos);
 }
 
+// Tells when it has a record.
+class AwaitedCache final : public testing::MemoryCache {
+ public:
+  using MemoryCache::MemoryCache;
+  void put_record(const std::string& key, const std::string& record, const std::vector<std::string>& blobs,
+                  plugin::CallContext& ctx) override {
+    MemoryCache::put_record(key, record, blobs, ctx);
+    first.set_value(blobs);
+  }
+  std::promise<std::vector<std::string>> first;
+};
+
 TEST_F(Second, TakesARecordFromATierInMemory) {
-  testing::MemoryCache tier(host, "{}");
+  AwaitedCache tier(host, "{}");
   {
     CopyStore other;
     testing::RemoteExecutor remote(host, "{}");
     Engine first({.store = other.store.get(), .executor = &remote, .caches = {{"memory", &tier}}});
     auto& a = first.client("a");
     ASSERT_EQ(first.out(a, first.exec(a, {"write", "/f", "text"}, first.scratch(a))), "");
+    auto put = tier.first.get_future();
+    ASSERT_EQ(put.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+    EXPECT_EQ(put.get().size(), 3U) << "its layer and both logs";
   }
   testing::FakeExecutor never;
   Engine engine({.store = real->store.get(), .executor = &never, .caches = {{"memory", &tier}}});
@@ -189,6 +204,30 @@ TEST(Sources, WhatPinDeliveredIsNotFetchedAgain) {
   for (const char* name : {"one", "two"})
     EXPECT_EQ(engine.out(a, engine.exec(a, {"cat", "/name"}, source(engine, a, "tree", name))), name);
   EXPECT_EQ(trees.fetched, 0);
+}
+
+// Its reference names a secret of the client, as that of a private repository does.
+class SecretSource final : public plugin::Source {
+ public:
+  std::string_view config_schema() const noexcept override { return "{}"; }
+  std::vector<std::string> schemes() const override { return {"private"}; }
+  plugin::PinResult pin(const plugin::SourceRef& ref, const std::optional<plugin::Pin>&, plugin::SourceSink&,
+                        plugin::CallContext& ctx) override {
+    plugin::PinResult result;
+    result.pin.digest = "private:" + read_all(ctx.open_secret(ref.location).get(), 100);
+    return result;
+  }
+  void fetch(const plugin::SourceRef&, const plugin::Pin&, const plugin::SourceLayer&, plugin::SourceSink&,
+             plugin::CallContext&) override {}
+};
+
+TEST(Sources, ReadASecretOfTheClientThatAsks) {
+  SecretSource secrets;
+  Engine engine({.source = &secrets});
+  auto &a = engine.client("a"), &b = engine.client("b");
+  a.secrets["token"] = "hunter2";
+  EXPECT_EQ(pin(engine, a, "private", "token").value->pin.digest, "private:hunter2");
+  EXPECT_EQ(pin(engine, b, "private", "token").code, Code::not_found);
 }
 
 // Every attachment is lost when lose() is called.

@@ -241,6 +241,15 @@ TEST_F(HostDirectoryReasons, LookPastStepsThatChangedNothing) {
             "input file main.c changed");
 }
 
+TEST_F(HostDirectoryReasons, NameTheInputWhereAnotherStepMakesIt) {
+  EXPECT_EQ(why_after({{"main.c", "old"}}, {{"main.c", "newer"}},
+                      [this](FakeClient& c, dag::Ref directory) {
+                        if (c.name() == "a") return mounted(c, std::move(directory));
+                        return mounted(c, engine_.write(c, std::move(directory), "/other", "x"));
+                      }),
+            "input /src changed");
+}
+
 TEST_F(HostDirectoryReasons, NameTheInputWhereItsFilesAreUnknown) {
   EXPECT_EQ(why_after({{"main.c", "old"}}, {{"main.c", "newer"}},
                       [this](FakeClient& c, dag::Ref directory) {
@@ -391,6 +400,32 @@ TEST(Failure, ThatWasExpectedIsAResultWithItsExitCode) {
   EXPECT_EQ(engine.get(a, engine.exec(a, {"exit", "5"}, engine.scratch(a), must_fail)).value->record->exit_code, 5);
   EXPECT_TRUE(engine.get(a, engine.exec(a, {"true"}, engine.scratch(a), must_fail)).value->failure);
   EXPECT_EQ(engine.executor.started(), 3U);
+}
+
+// All else that a client learns of a failed exec is in the error, and asking again tries again.
+TEST(Failure, ThatWasExpectedKeepsItsOutputAndItsChanges) {
+  Engine engine;
+  auto& a = engine.client("a");
+  const auto any = engine.exec(a, {"fail", "4", "/report", "text"}, engine.scratch(a), expect_any);
+  const auto answer = engine.get(a, any);
+  ASSERT_TRUE(answer.value && answer.value->record) << answer.error;
+  EXPECT_EQ(answer.value->record->exit_code, 4);
+  EXPECT_EQ(engine.memory.blob(answer.value->record->stdout_log), "text out\n");
+  EXPECT_EQ(engine.memory.blob(answer.value->record->stderr_log), "text err\n");
+  EXPECT_EQ(engine.out(a, engine.exec(a, {"cat", "/report"}, any)), "text");
+}
+
+TEST(Failure, SaysInItsErrorWhatItPrintedAndLeavesNothing) {
+  Engine engine;
+  auto& a = engine.client("a");
+  const auto answer = engine.get(a, engine.exec(a, {"fail", "4", "/report", "text"}, engine.scratch(a)));
+  ASSERT_TRUE(answer.value && answer.value->failure) << answer.error;
+  EXPECT_EQ(answer.value->failure->exit_code, 4);
+  EXPECT_EQ(answer.value->failure->out, "text out");
+  EXPECT_EQ(answer.value->failure->err, "text err");
+  EXPECT_EQ(engine.memory.usage().layers, 0U);
+  EXPECT_EQ(engine.memory.leased(), 0U);
+  EXPECT_EQ(engine.memory.all_that_rests().find("text"), std::string::npos);
 }
 
 TEST(Failure, OfACommandThatIsNotThereNamesIt) {

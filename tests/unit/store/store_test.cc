@@ -252,6 +252,15 @@ TEST_F(StoreTest, LeavesOutWhatAnOpaqueRootHides) {
   EXPECT_EQ(snapshotter.last.stack.size(), 1U);
 }
 
+// Images have the same layer several times; overlay takes each directory once.
+TEST_F(StoreTest, LeavesOutALayerThatComesAgainFurtherUp) {
+  const LayerId a = layer_with("a", "1"), b = layer_with("b", "1"), c = layer_with("c", "1");
+  EXPECT_EQ(without_repeats({a, b, a, c, c}), (Stack{b, a, c}));
+  store->view({a, b, a, c, c}, ctx);
+  ASSERT_EQ(snapshotter.last.stack.size(), 3U);
+  EXPECT_EQ(snapshotter.last.stack[0].id, std::to_string(b));
+}
+
 TEST_F(StoreTest, SaysWhichLayerIsMissing) {
   try {
     store->view({42}, ctx);

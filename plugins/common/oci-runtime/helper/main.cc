@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -77,8 +78,10 @@ void reply(int error, int pidfd) {
   pollfd gone{parent, POLLIN, 0};  // before the call above took effect?
   if (poll(&gone, 1, 0) != 0) _exit(1);
   // First above every number that is wanted, then down: no dup2 overwrites an fd that is still needed.
-  for (int i = 0; i < fds->count; ++i)
-    fds->fd[i] = fcntl(fds->fd[i], F_DUPFD_CLOEXEC, request_socket + 2 * max_exec_fds);
+  for (int i = 0; i < fds->count; ++i) {
+    fds->fd[i] = fcntl(fds->fd[i], F_DUPFD_CLOEXEC, request_socket + fds->count);
+    if (fds->fd[i] < 0) _exit(1);
+  }
   for (int i = 0; i < fds->count; ++i)
     if (dup2(fds->fd[i], i) < 0) _exit(1);
   syscall(SYS_close_range, fds->count, ~0U, 0);
@@ -97,6 +100,16 @@ void start_exec(Fds* fds, int self, const char* directory) {
 
 }  // namespace
 
+// The runner may have been started with room for few files.
+void make_room_for_files() {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  constexpr rlim_t enough = request_socket + 4 * max_exec_fds;
+  if (files.rlim_cur >= enough) return;
+  const rlimit more{enough, files.rlim_max < enough ? enough : files.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &more);  // where it may not: execs with few mounts still fit
+}
+
 int main(int argc, char** argv) {
   if (argc != 2 || fcntl(request_socket, F_SETFD, FD_CLOEXEC) != 0) {
     fprintf(stderr, "dagger-exec-helper is started by the engine\n");
@@ -107,6 +120,7 @@ int main(int argc, char** argv) {
       reply(errno, -1);
       return 1;
     }
+  make_room_for_files();
   signal(SIGCHLD, SIG_IGN);  // ended execs are reaped by the kernel; the executor has their pidfds
   const int self = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
   if (self < 0) {

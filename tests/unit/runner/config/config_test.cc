@@ -135,7 +135,7 @@ level = "loud"
             "dagger.toml:4:1: unknown key \"uses\"; did you mean \"use\"? known keys: file, settings, sha256, use\n"
             "dagger.toml:6:9: execs: must be from 1 to 1024, found 0\n"
             "dagger.toml:7:6: io: expected an integer, found a string\n"
-            "dagger.toml:9:9: level: expected trace, debug, info, warn, error or off, found \"loud\"");
+            "dagger.toml:9:9: level: there is no \"loud\"; known levels: debug, error, info, off, trace, warn");
 }
 
 TEST(Config, NamesThePlaceOfASyntaxError) { EXPECT_THAT(problems("a = 1\nb = [1,\n"), HasSubstr("dagger.toml:")); }
@@ -146,7 +146,9 @@ TEST(Config, ChecksAddressesModesAndTimes) {
   EXPECT_THAT(problems("[listen]\nsocket_mode = \"rw\""), HasSubstr("expected octal digits"));
   EXPECT_THAT(problems("[runner]\nidle_timeout = \"soon\""), HasSubstr("expected a time such as"));
   EXPECT_THAT(problems("[executor]\nuse = \"x\"\nsha256 = \"12\""), HasSubstr("expected 64 hex digits"));
-  EXPECT_THAT(problems("default_network = \"moon\""), HasSubstr("there is no [network.moon]"));
+  EXPECT_THAT(problems("default_network = \"moon\""),
+              HasSubstr("there is no [network.moon]; known networks: host, none"));
+  EXPECT_THAT(problems("[log]\nlevel = \"wran\""), HasSubstr("did you mean \"warn\"?"));
   EXPECT_THAT(problems("state_dir = \"relative\""), HasSubstr("must be an absolute path"));
 }
 

@@ -4,6 +4,13 @@
 // of a local kernel object. So an executor may be remote. A local one offers the capability "executor.local/1"
 // (LocalExecutor): the engine then prepares views, network and files itself and seals the changes afterwards. A runner
 // without root is root of a user namespace of its own: executors see no other difference than what the kernel refuses.
+//
+// Mount points never reach an output: what has to exist so that something can be mounted on it, and what the stack
+// lacks, is no change made by the process. That holds for the target of each mount, its missing parents, and the files
+// and directories that an executor needs for itself (/proc, /sys, /dev, /etc/hosts, /etc/resolv.conf, /etc/hostname).
+// The engine opens the views of a LocalExec with stubs for all of these, and sealing leaves them out; a LocalExecutor
+// makes nothing else in a view. An executor with views of its own leaves them out of its outputs itself. A working
+// directory that is missing is no mount point: it is made (root's, 0755), and is part of the output.
 #pragma once
 #include <memory>
 #include <utility>

@@ -101,8 +101,10 @@ class ByteStream {
 class Plugin {
  public:
   virtual ~Plugin() = default;
-  // JSON Schema (text) of the plugin's settings. Unknown keys and bad values are refused by the host before the
-  // plugin is created. Every property has a description, and the whole has the plugin's: the manual shows them.
+  // JSON Schema (text) of the plugin's settings: the settings_schema of export.h, where the class has one. Then unknown
+  // keys and bad values are refused before any code of the plugin runs; else when the constructor, which sees them
+  // unchecked, has returned. Every property has a description (shown by `dagger plugin list --settings`), and
+  // the whole has that of the plugin.
   virtual std::string_view config_schema() const noexcept = 0;
   // An optional further interface by id ("executor.local/1"), or null. Lives as long as the plugin.
   virtual void* capability(std::string_view id) noexcept {
