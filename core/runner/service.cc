@@ -20,8 +20,9 @@ constexpr std::size_t ops_at_once = 64;               // keys are hashed on the 
 constexpr std::size_t max_ops = 1'000'000;            // of one session
 constexpr std::size_t max_pending_output = 1 << 20;   // beyond it, output is left out of the stream (the log has it)
 constexpr std::size_t max_pending_progress = 10'000;  // events; beyond it, progress is left out as well
-constexpr std::size_t events_at_once = 1000;          // in one notification
-constexpr std::size_t max_backlog = 4 << 20;          // events wait until the link has sent most of what it holds
+constexpr std::size_t events_at_once = 1000;          // in one notification, in one turn of the control thread
+constexpr std::size_t event_text_at_once = 256 << 10;
+constexpr std::size_t max_backlog = 4 << 20;  // events wait until the link has sent most of what it holds
 constexpr std::chrono::milliseconds backlog_pause{20};
 constexpr unsigned transfer_threads = 4;
 constexpr std::size_t max_output = 48 << 20;  // of an exec, in one reply
@@ -463,14 +464,17 @@ Task<UniqueFd> Service::open_socket(std::string id, CancelToken) {
 
 void Service::event(const link::Event& event) {
   if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log) ||
-      (pending_.events.size() > max_pending_progress && event.kind == link::EventKind::progress))
+      (pending_.size() > max_pending_progress && event.kind == link::EventKind::progress))
     return;
   pending_output_ += event.text.size();
-  pending_.events.push_back(event);
-  pending_.events.back().time_us =
+  pending_.push_back(event);
+  pending_.back().time_us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
-  if (std::exchange(flushing_, true)) return;
+  if (!std::exchange(flushing_, true)) flush_soon();
+}
+
+void Service::flush_soon() {
   loop_.post([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->flush_events();
   });
@@ -482,16 +486,16 @@ void Service::flush_events() {
     later_ = loop_.after(backlog_pause, [this] { flush_events(); });
     return;
   }
-  flushing_ = false;
-  pending_output_ = 0;
-  auto events = std::exchange(pending_, {}).events;
-  for (std::size_t at = 0; at < events.size(); at += events_at_once) {
-    const auto end = std::min(at + events_at_once, events.size());
-    link::Events part;
-    part.events.assign(std::make_move_iterator(events.begin() + static_cast<std::ptrdiff_t>(at)),
-                       std::make_move_iterator(events.begin() + static_cast<std::ptrdiff_t>(end)));
-    peer_->notify(link::method::events, cbor::pack(part));
+  link::Events now;
+  for (std::size_t text = 0; !pending_.empty() && text < event_text_at_once && now.events.size() < events_at_once;
+       pending_.pop_front()) {
+    text += pending_.front().text.size();
+    now.events.push_back(std::move(pending_.front()));
   }
+  for (const auto& event : now.events) pending_output_ -= event.text.size();
+  peer_->notify(link::method::events, cbor::pack(now));
+  flushing_ = !pending_.empty();
+  if (flushing_) flush_soon();
 }
 
 }  // namespace dagger::runner

@@ -2,6 +2,7 @@
 //
 // One per link. Control thread only. Lives until the link is closed and the last handler has ended.
 #pragma once
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -77,6 +78,7 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   Pool& io() { return solver_.io(); }
   // Threads that may wait for this session's client, so that a slow one keeps up nobody else.
   Pool& transfers();
+  void flush_soon();
   void flush_events();
 
   Loop& loop_;
@@ -87,7 +89,7 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   std::shared_ptr<dag::Graph> graph_;
   std::unordered_set<Digest> mentioned_, kept_ops_;
   std::optional<OneShot<Unit>> last_put_;  // over when the last put_ops so far is
-  link::Events pending_;
+  std::deque<link::Event> pending_;
   std::size_t pending_output_ = 0;  // bytes of it
   bool flushing_ = false, closed_ = false;
   Loop::Handle later_;
