@@ -90,6 +90,11 @@ class LeasedStream final : public plugin::ByteStream {
   std::unique_ptr<plugin::ByteStream> stream_;
 };
 
+Database open_database(const Layout& layout) {
+  make_room(layout);
+  return {layout.database(), boot_id()};
+}
+
 class StoreImpl final : public Store {
  public:
   StoreImpl(const Options& options, plugin::Snapshotter& snapshotter, Log& log)
@@ -97,7 +102,7 @@ class StoreImpl final : public Store {
         traits_(snapshotter.traits()),
         log_(log),
         layout_(options.dir, options.lock_wait),
-        database_(layout_.database(), boot_id()),
+        database_(open_database(layout_)),
         index_(std::make_shared<Index>()),
         journal_(database_, layout_.fd(), options.commit_interval, log),
         blobs_(layout_, *index_, journal_),

@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <future>
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -12,6 +15,24 @@
 namespace dagger::store {
 namespace {
 constexpr const char* aside = "old-";
+constexpr std::uint64_t little_room = 64 << 20;
+
+bool almost_full(const Layout& layout) {
+  struct statvfs s{};
+  return ::fstatvfs(layout.fd(), &s) == 0 && s.f_bavail * s.f_frsize < little_room;
+}
+
+}  // namespace
+
+void make_room(const Layout& layout) {
+  if (!almost_full(layout)) return;
+  const auto dir = open_file(layout.dir(), O_RDONLY | O_DIRECTORY);
+  for (const auto& name : sorted_names(dir.get())) {
+    const bool part = name == "work" || name == "scratch";
+    if (!part && !name.starts_with(aside)) continue;
+    remove_tree(layout.dir() + "/" + name);
+    if (part) make_dirs(layout.dir() + "/" + name, 0700);
+  }
 }
 
 Sweeper::Sweeper(const Layout& layout, Log& log) : layout_(layout), log_(log), pool_("sweep", 1) {
@@ -71,6 +92,11 @@ void Sweeper::remove(std::string path) {
 }
 
 std::string Sweeper::make_work_dir() {
+  if (almost_full(layout_)) {
+    std::promise<void> swept;
+    pool_.submit([&swept] { swept.set_value(); });
+    swept.get_future().wait();
+  }
   std::string path = layout_.work() + "/" + std::to_string(next_++);
   if (::mkdir(path.c_str(), 0700) != 0) throw_errno("make directory " + path);
   return path;

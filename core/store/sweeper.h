@@ -1,7 +1,8 @@
 // core/store/sweeper.h — working directories, and their removal in the background. [thread-safe]
 //
 // What the last runner left in work/ and scratch/ is moved aside at once and removed by the sweeper's thread, as are
-// blobs that no record of the store knows. At the end what is queued stays for the next start.
+// blobs that no record of the store knows. At the end what is queued stays for the next start. On a disk that is almost
+// full nothing is left to the background: who needs room waits for it.
 #pragma once
 #include <atomic>
 #include <string>
@@ -25,7 +26,7 @@ class Sweeper {
   // Begins to sweep blobs: called with the digest of each file, on the sweeper's thread.
   void start(Function<void(const Digest&)> remove_if_unknown);
   void remove(std::string path);
-  // A new directory in work/, mode 0700, on the file system of the layers.
+  // A new directory in work/, mode 0700, on the file system of the layers. [blocking]
   std::string make_work_dir();
 
  private:
@@ -37,6 +38,9 @@ class Sweeper {
   std::atomic<bool> stop_{false};
   Pool pool_;
 };
+
+// Before anything is written: removes what the last runner left, if the disk is almost full. [blocking]
+void make_room(const Layout& layout);
 
 // A working directory for the length of a scope.
 class WorkDir {

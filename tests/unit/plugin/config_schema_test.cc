@@ -102,7 +102,7 @@ TEST(ConfigSchema, BoundsTheDepthOfASchema) {
 TEST(NearestName, FindsTypingMistakesOnly) {
   const std::vector<std::string> known = {"state_dir", "plugin_dirs", "log"};
   EXPECT_EQ(nearest_name("stat_dir", known), "state_dir");
-  EXPECT_EQ(nearest_name("lgo", known), "");
+  EXPECT_EQ(nearest_name("lgo", known), "log");  // letters exchanged: one mistake
   EXPECT_EQ(nearest_name("lug", known), "log");
   EXPECT_EQ(nearest_name("something", known), "");
   EXPECT_EQ(nearest_name(std::string(100000, 'x'), known), "");
