@@ -31,7 +31,7 @@ UniqueFd take_signals(const Inherited& inherited) {
   ::sigemptyset(&set);
   for (const int number : {SIGINT, SIGTERM}) ::sigaddset(&set, number);
   if (::sigismember(&inherited.ignored, SIGHUP) == 0) ::sigaddset(&set, SIGHUP);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) throw_errno("signalfd");
   return fd;

@@ -76,7 +76,7 @@ int child_main(void* argument) {
   for (const int fd : p.inherited->files) ::fcntl(fd, F_SETFD, 0);
   if (::chdir(p.cwd) != 0) return fail();
   ::umask(p.inherited->umask);
-  ::sigprocmask(SIG_SETMASK, &p.inherited->blocked, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &p.inherited->blocked, nullptr);
   ::execve(p.argv[0], p.argv.data(), p.env.data());
   return fail();
 }
@@ -157,7 +157,7 @@ Inherited Inherited::take() {
   Inherited all;
   all.umask = ::umask(0);
   ::umask(all.umask);
-  ::sigprocmask(SIG_BLOCK, nullptr, &all.blocked);
+  ::pthread_sigmask(SIG_BLOCK, nullptr, &all.blocked);
   for (int s = 1; s < NSIG; ++s) {
     struct sigaction action{};
     if (::sigaction(s, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) ::sigaddset(&all.ignored, s);

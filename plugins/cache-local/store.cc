@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -27,7 +28,7 @@ constexpr const char* record_magic = "dagger record 1";
   const Code code = number == ENOSPC || number == EDQUOT                     ? Code::no_space
                     : number == EACCES || number == EPERM || number == EROFS ? Code::permission_denied
                                                                              : Code::unavailable;
-  throw Error(code, what + ": " + std::strerror(number));
+  throw Error(code, what + ": " + std::generic_category().message(number));
 }
 
 void throw_if_cancelled(const plugin::CallContext& ctx) {

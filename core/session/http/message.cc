@@ -116,9 +116,12 @@ struct Parameters {
 Parameters from_form(std::string_view text) {
   Parameters parameters;
   for (auto& [name, value] : parse_form(text)) {
-    if (name == "query") parameters.query = std::move(value);
-    if (name == "operationName") parameters.operation_name = std::move(value);
-    if (name == "variables") parameters.variables = parse_variables(value);
+    if (name == "query")
+      parameters.query = std::move(value);
+    else if (name == "operationName")
+      parameters.operation_name = std::move(value);
+    else if (name == "variables")
+      parameters.variables = parse_variables(value);
   }
   return parameters;
 }
