@@ -69,11 +69,11 @@ class Bench {
     exec.netns = Namespace::isolated;
     return local_->start_local(request, exec, stdio, ctx);
   }
-  const std::vector<std::string>& command() const { return given(kit_.options.command, "--command"); }
-  const std::vector<std::string>& long_command() const { return given(kit_.options.long_command, "--long-command"); }
+  std::vector<std::string> command() const { return given(kit_.options.command, "--command"); }
+  std::vector<std::string> long_command() const { return given(kit_.options.long_command, "--long-command"); }
 
  private:
-  static const std::vector<std::string>& given(const std::vector<std::string>& args, const char* name) {
+  static std::vector<std::string> given(const std::vector<std::string>& args, const char* name) {
     if (args.empty()) throw Skipped{std::string("no ") + name + " was given"};
     return args;
   }
