@@ -117,46 +117,49 @@ class OneSlot(ApiTest):
 
 
 class CacheTier(case.EngineTest):
-    def test_a_second_runner_with_an_empty_store_hits_what_the_first_has_made(self):
+    def setUp(self):
+        super().setUp()
         directory = tempfile.TemporaryDirectory(prefix="dagger-tier-")
         self.addCleanup(directory.cleanup)
-        config = f'[[cache]]\nuse = "local"\nsettings = {{ path = "{directory.name}/cache" }}\n'
+        self.tier = Path(directory.name)
+        self.with_tier = f'[[cache]]\nuse = "local"\nsettings = {{ path = "{self.tier}/cache" }}\n'
+
+    def wait_for_records(self):
+        def records():
+            return sum(path.is_file() for path in self.tier.glob("cache/v1/records/*/*"))
+
+        processes.eventually(lambda: records() >= 2, 20, "image and step to be in the tier")
+
+    def test_a_second_runner_with_an_empty_store_hits_what_the_first_has_made(self):
         made = ["container", call("from", address=self.image), shell("mkdir /o; cat /proc/sys/kernel/random/uuid | tee /o/f")]
-        first = self.new_engine(config)
+        first = self.new_engine(self.with_tier)
         with first.session() as session:
             expected = ask(session, *made, "stdout")
             self.assertEqual(ask(session, *made, call("file", path="/o/f"), "contents"), expected)
-        processes.eventually(lambda: _records(directory.name) >= 2, 20, "image and step to be in the tier")
+        self.wait_for_records()
         first.close()
-        second = self.new_engine(config)
+        second = self.new_engine(self.with_tier)
         with second.session() as session:
             self.assertEqual(ask(session, *made, call("file", path="/o/f"), "contents"), expected)
             self.assertEqual(ask(session, *made, "stdout"), expected)
             self.assertEqual(ask(session, *made, run("cat", "/o/f"), "stdout"), expected)
 
     def test_a_tier_that_is_damaged_is_no_harm(self):
-        directory = tempfile.TemporaryDirectory(prefix="dagger-tier-")
-        self.addCleanup(directory.cleanup)
-        config = f'[[cache]]\nuse = "local"\nsettings = {{ path = "{directory.name}/cache" }}\n'
         made = ["container", call("from", address=self.image), shell("mkdir /o; echo right | tee /o/f")]
-        first = self.new_engine(config)
+        first = self.new_engine(self.with_tier)
         with first.session() as session:
             ask(session, *made, "stdout")
-        processes.eventually(lambda: _records(directory.name) >= 2, 20, "image and step to be in the tier")
+        self.wait_for_records()
         first.close()
-        for parent, _, files in os.walk(directory.name):
+        for parent, _, files in os.walk(self.tier):
             for name in files:
                 with open(os.path.join(parent, name), "r+b") as file:
                     file.seek(max(0, os.fstat(file.fileno()).st_size // 2))
                     file.write(b"damaged")
-        second = self.new_engine(config)
+        second = self.new_engine(self.with_tier)
         with second.session() as session:
             self.assertEqual(ask(session, *made, call("file", path="/o/f"), "contents"), "right\n")
             self.assertEqual(ask(session, *made, "stdout"), "right\n")
-
-
-def _records(directory: str) -> int:
-    return sum(path.is_file() for path in Path(directory).glob("cache/v1/records/*/*"))
 
 
 if __name__ == "__main__":
