@@ -5,26 +5,17 @@
 #include <string>
 #include <string_view>
 
-#include "dagger/plugin/error.h"
+#include "plugins/common/base/base64.h"
 #include "plugins/common/oci-registry/headers.h"
 #include "plugins/common/oci-registry/manifest.h"
 #include "plugins/common/oci-registry/reference.h"
+#include "tests/fuzz/property.h"
 
 namespace {
 
 using namespace dagger;
-
-template <class F>
-void try_it(F f) {
-  try {
-    f();
-  } catch (const Error&) {
-  }
-}
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::check;
+using fuzz::try_it;
 
 void manifests(std::string_view text) {
   try_it([&] { (void)oci::is_index(text, oci::media_type::oci_index, "x"); });
@@ -40,7 +31,7 @@ void headers(std::string_view text) {
   check(oci::parse_challenges(text).size() <= 16);
   if (const auto r = oci::parse_content_range(text)) check(r->first >= 0 && r->first <= r->last);
   (void)oci::parse_retry_after(text);
-  (void)oci::base64(text);
+  (void)plugin_base::base64(text);
 }
 
 }  // namespace

@@ -14,14 +14,12 @@
 #include "core/plugin/config_schema.h"
 #include "core/plugin/manifest_reader.h"
 #include "dagger/plugin/export.h"
+#include "tests/fuzz/property.h"
 
 namespace {
 
 using namespace dagger;
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::check;
 
 // A small file that is accepted: header, section headers, section names, manifest, schema.
 struct Image {

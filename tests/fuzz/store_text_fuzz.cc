@@ -9,23 +9,13 @@
 #include "core/dag/patterns.h"
 #include "core/store/manifest.h"
 #include "core/store/rows.h"
-#include "dagger/plugin/error.h"
+#include "tests/fuzz/property.h"
 
 namespace {
 
 using namespace dagger;
-
-template <class F>
-void try_it(F f) {
-  try {
-    f();
-  } catch (const Error&) {
-  }
-}
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::check;
+using fuzz::try_it;
 
 // First line: patterns between commas; the rest: a path.
 void patterns(std::string_view text) {
