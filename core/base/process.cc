@@ -15,8 +15,8 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <future>
 
+#include "core/base/elsewhere.h"
 #include "core/base/fs.h"
 #include "core/base/pool.h"
 
@@ -175,15 +175,7 @@ Spawner::Spawner() : state_(std::make_unique<State>()) {}
 Spawner::~Spawner() = default;
 
 Child Spawner::spawn(const SpawnRequest& request) {
-  std::promise<Child> result;
-  state_->thread.submit([&] {
-    try {
-      result.set_value(start(request));
-    } catch (...) {
-      result.set_exception(std::current_exception());
-    }
-  });
-  return result.get_future().get();
+  return run_elsewhere([&](auto work) { state_->thread.submit(std::move(work)); }, [&] { return start(request); });
 }
 
 Child& Child::operator=(Child&& o) noexcept {

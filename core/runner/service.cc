@@ -5,9 +5,9 @@
 
 #include <chrono>
 #include <cstring>
-#include <future>
 #include <unordered_map>
 
+#include "core/base/elsewhere.h"
 #include "core/base/fs.h"
 #include "core/store/local_trees.h"
 #include "core/store/tree/tar_tree.h"
@@ -344,16 +344,9 @@ class LinkTreeSource final : public store::TreeSource {
 
   std::unique_ptr<plugin::ByteStream> open(const char* method, const std::vector<Digest>& digests) {
     const auto request = cbor::pack(link::LocalRequest{tree_, digests});
-    std::promise<std::shared_ptr<link::Stream>> opened;
-    auto future = opened.get_future();
-    loop_.post([&] {
-      try {
-        opened.set_value(peer_.open(method, request));
-      } catch (...) {
-        opened.set_exception(std::current_exception());
-      }
-    });
-    return std::make_unique<Bytes>(future.get(), cancel_);
+    auto stream =
+        run_elsewhere([&](auto work) { loop_.post(std::move(work)); }, [&] { return peer_.open(method, request); });
+    return std::make_unique<Bytes>(std::move(stream), cancel_);
   }
 
   Loop& loop_;
