@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <ctime>
 #include <map>
 #include <mutex>
@@ -231,7 +232,8 @@ void Database::load(const Loader& to) {
 
 std::uint64_t Database::last_batch() const {
   const std::lock_guard lock(writer_->mutex);
-  return number(*writer_, "last");
+  // A sync without changes is marked with a number that no row has.
+  return std::max(number(*writer_, "last"), number(*writer_, "synced"));
 }
 LayerId Database::next_layer() const {
   const std::lock_guard lock(writer_->mutex);
