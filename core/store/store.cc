@@ -36,12 +36,6 @@ constexpr LayerId id_block = 1'000'000;
 constexpr std::int64_t week = 7 * 24 * 3600;
 constexpr std::int64_t touch_after = 3600;
 
-std::string boot_id() {
-  std::string id = read_file("/proc/sys/kernel/random/boot_id", 64);
-  while (!id.empty() && id.back() == '\n') id.pop_back();
-  return id;
-}
-
 // Values of these tables go when nobody has asked for them for a week.
 bool expires(const std::string& table) { return table == "recipe" || table == "op"; }
 
@@ -92,7 +86,7 @@ class LeasedStream final : public plugin::ByteStream {
 
 Database open_database(const Layout& layout) {
   make_room(layout);
-  return {layout.database(), boot_id()};
+  return {layout.database(), running_boot_id()};
 }
 
 class StoreImpl final : public Store {
@@ -104,7 +98,8 @@ class StoreImpl final : public Store {
         layout_(options.dir, options.lock_wait),
         database_(open_database(layout_)),
         index_(std::make_shared<Index>()),
-        journal_(database_, layout_.fd(), options.commit_interval, log),
+        journal_(
+            database_, [this] { layout_.sync(); }, options.commit_interval, log),
         blobs_(layout_, *index_, journal_),
         sweeper_(layout_, log),
         volumes_(layout_, sweeper_),
