@@ -42,8 +42,8 @@ BaseTree BaseTree::find(Store& store, const std::string& hint) {
     if (!known || known->layer == 0) return base;
     base.lease = store.lease({known->layer});
     base.dir = open_file(store.layer(known->layer)->places.front().path, O_PATH | O_DIRECTORY);
-    base.pack = read_all(store.open_blob(known->nodes).get(), max_pack);
-    cbor::Reader reader(base.pack);
+    base.pack = std::make_unique<const std::string>(read_all(store.open_blob(known->nodes).get(), max_pack));
+    cbor::Reader reader(*base.pack);
     for (std::size_t n = reader.array(); n != 0; --n) {
       const auto node = reader.bytes();
       base.nodes.emplace(Digest::of(node), node);

@@ -30,7 +30,7 @@ struct BaseTree {
   std::unique_ptr<Lease> lease;
   UniqueFd dir = UniqueFd();  // of its layer
   Digest root;
-  std::string pack;
+  std::unique_ptr<const std::string> pack;             // its bytes stay where they are when this moves
   std::unordered_map<Digest, std::string_view> nodes;  // encoded, in pack
 
   static BaseTree find(Store& store, const std::string& hint);
