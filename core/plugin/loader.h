@@ -23,7 +23,9 @@ struct PluginChoice {
   std::string settings = "{}";      // JSON object
   std::vector<std::string> claims;  // schemes (source, secret) or classes (network) it serves; empty: all it offers
   std::string origin;               // where it was chosen: "/etc/dagger/dagger.toml:12:1"
-  std::map<std::string, std::string> places;  // JSON pointer of a setting -> where it was written
+  std::map<std::string, std::string> places;  // JSON pointer of a setting, or another key -> where it was written
+
+  bool operator==(const PluginChoice&) const = default;
 };
 
 // A plugin object with what it stands on. Destroyed in the right order: the object, then its host.

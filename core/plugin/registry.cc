@@ -60,6 +60,23 @@ void Registry::load(std::string_view kind, const PluginChoice& choice) {
   add(load_plugin(file, kind, choice, [this](const Manifest& m) { return make_host(m); }), choice);
 }
 
+void Registry::load_first(std::string_view kind, const std::vector<PluginChoice>& choices) {
+  if (choices.size() == 1) return load(kind, choices.front());
+  std::string reasons;
+  for (const auto& choice : choices) {
+    check_plugin_file(find_plugin_file(options_.plugin_dirs, kind, choice), kind, choice);
+    try {
+      load(kind, choice);
+      return log_.info("takes the " + infos_.back().manifest.label());
+    } catch (const Error& e) {
+      if (e.code() != Code::unsupported) throw;
+      log_.warn(std::string(kind) + " '" + choice.use + "' does not work here: " + e.what());
+      reasons += "\n" + std::string(e.what());
+    }
+  }
+  throw Error(Code::unsupported, "no " + std::string(kind) + " of the configuration works on this machine:" + reasons);
+}
+
 template <class T>
 T& Registry::keep(std::unique_ptr<T> plugin) {
   T& kept = *plugin;

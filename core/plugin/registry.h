@@ -38,6 +38,9 @@ class Registry {
   // invalid_argument for a second snapshotter or executor, or when two plugins serve one scheme or class and the
   // configuration does not choose.
   void load(std::string_view kind, const PluginChoice& choice);
+  // Of several choices the first that works on this machine: whose constructor does not throw unsupported. Why an
+  // earlier one was passed over goes to the log. A file that would be refused ends the search: that is a mistake.
+  void load_first(std::string_view kind, const std::vector<PluginChoice>& choices);
   // The same for an object that was made in this program.
   void add(LoadedPlugin plugin, const PluginChoice& choice);
 
