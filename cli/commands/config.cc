@@ -27,9 +27,9 @@ void check(const Globals& globals) {
   auto [config, problems] = runner::read_config(context_of(globals));
   std::set<std::string> lines;
   for (const auto& problem : problems) lines.insert(line_of(problem));
-  for (const auto& [kind, choice] : runner::named_plugins(config)) {
-    if (choice->use.empty()) continue;  // which is one of the problems
-    for (auto& problem : plugin::problems_of(config.plugin_dirs, kind, *choice))
+  for (const auto& named : runner::named_plugins(config)) {
+    if (named.choice->use.empty()) continue;  // which is one of the problems
+    for (auto& problem : plugin::problems_of(config.plugin_dirs, named.kind, *named.choice))
       if (lines.count(line_of(problem)) == 0) problems.push_back(std::move(problem));
   }
   std::string text;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,15 @@ std::string_view file_prefix(std::string_view kind);
 // The file that a choice names. Throws not_found with the directories that were searched.
 std::string find_plugin_file(const std::vector<std::string>& dirs, std::string_view kind, const PluginChoice& choice);
 
-// A file that passed every check that needs no running code.
+// A file as far as it can be judged without running code of it.
+struct JudgedFile {
+  std::string path;                    // canonical, where there is such a file
+  std::optional<PluginFile> contents;  // absent where even the manifest cannot be read
+  std::vector<Error> refusals;         // every reason not to load it; empty: none
+};
+JudgedFile judge_plugin_file(const std::string& file, std::string_view kind, const PluginChoice& choice);
+
+// A file that passed. Throws the first refusal.
 struct CheckedFile {
   std::string path;  // canonical
   PluginFile contents;

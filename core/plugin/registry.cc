@@ -37,6 +37,11 @@ bool contains(const std::vector<std::string>& all, const std::string& one) {
 
 }  // namespace
 
+bool works_elsewhere(Code code) {
+  return code == Code::unsupported || code == Code::permission_denied || code == Code::not_found ||
+         code == Code::unavailable;
+}
+
 Registry::Registry(RegistryOptions options, Log& log, Spawner& spawner)
     : options_(std::move(options)), log_(log), spawner_(spawner) {}
 
@@ -69,7 +74,7 @@ void Registry::load_first(std::string_view kind, const std::vector<PluginChoice>
       load(kind, choice);
       return log_.info("takes the " + infos_.back().manifest.label());
     } catch (const Error& e) {
-      if (e.code() != Code::unsupported) throw;
+      if (!works_elsewhere(e.code())) throw;
       log_.warn(std::string(kind) + " '" + choice.use + "' does not work here: " + e.what());
       reasons += "\n" + std::string(e.what());
     }

@@ -306,10 +306,12 @@ ReadConfig read_config(const ConfigContext& context) {
 
 std::vector<NamedPlugin> named_plugins(const Config& config) {
   std::vector<NamedPlugin> all;
-  const auto add = [&](std::string_view kind, const PluginChoice& choice) { all.push_back({kind, &choice}); };
-  for (const auto& kind : kinds())
-    for (const auto& choice : config.*kind.choices) add(kind.name, choice);
-  for (const auto& [name, choice] : config.networks) add("network", choice);
+  for (const auto& kind : kinds()) {
+    const auto& choices = config.*kind.choices;
+    const auto of = kind.chain ? static_cast<unsigned>(choices.size()) : 1U;
+    for (unsigned i = 0; i < choices.size(); ++i) all.push_back({kind.name, &choices[i], kind.chain ? i + 1 : 1, of});
+  }
+  for (const auto& [name, choice] : config.networks) all.push_back({"network", &choice});
   return all;
 }
 

@@ -68,6 +68,7 @@ struct Config {
 struct NamedPlugin {
   std::string_view kind;
   const plugin::PluginChoice* choice;  // in the configuration
+  unsigned rank = 1, of = 1;           // in a list of which the first that works is taken
 };
 std::vector<NamedPlugin> named_plugins(const Config& config);
 
