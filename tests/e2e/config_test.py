@@ -87,7 +87,7 @@ class Check(case.EngineTest):
 
     def test_settings_are_listed_with_what_they_are_for(self):
         listed = self.engine.dagger("plugin", "list", "--settings").stdout
-        for text in "\tbinary\tstring\tThe runtime's program", '\tmount\t["auto","new","classic"]\tHow', "\tregistries\tobject\t":
+        for text in "\tbinary\tstring, 1 or more characters\tThe runtime's program", "\tmount\tone of auto, new, classic\tHow", "\tregistries\ttable\t":
             self.assertIn(text, listed)
 
     def test_the_example_is_fine_as_it_is_and_with_everything_said(self):
