@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/runner_flags.h"
 #include "core/plugin/loader.h"
 
 namespace dagger::cli {
@@ -48,9 +49,15 @@ void add_config(CLI::App& app, Globals& globals) {
   command->require_subcommand(1);
   auto* show = command->add_subcommand("show", "The effective configuration, secrets masked");
   auto origin = std::make_shared<bool>(false);
-  show->add_flag("--origin", *origin, "Behind each value where it comes from: default, file:line:column, environment");
-  show->callback(
-      [origin, &globals] { std::cout << runner::show_config(runner::load_config(context_of(globals)), *origin); });
+  auto flags = std::make_shared<RunnerFlags>();
+  show->add_flag("--origin", *origin,
+                 "Behind each value where it comes from: default, file:line:column, $VARIABLE, --flag");
+  add_runner_flags(*show, *flags);  // what a runner with these would do
+  show->callback([origin, flags, &globals] {
+    auto config = runner::load_config(context_of(globals));
+    apply(*flags, config);
+    std::cout << runner::show_config(config, *origin);
+  });
   command->add_subcommand("check", "Check the file, the plugins that it names and their settings")
       ->callback([&globals] { check(globals); });
   command->add_subcommand("example", "A file with every setting, its default and what it is for")->callback([&globals] {

@@ -105,8 +105,9 @@ class Check(case.EngineTest):
 
     def test_values_are_shown_with_where_they_come_from(self):
         self.engine.configure('[log]\nlevel = "warn"\n')
-        shown = self.engine.dagger("config", "show", "--origin").stdout
+        shown = self.engine.dagger("config", "show", "--origin", "--listen", "tcp://127.0.0.1:9").stdout
         for line in (f"# file: {self.engine.config_file}  # $DAGGER_CONFIG", f'level = "warn"  # {self.engine.config_file}:2:9',
+                     'addresses = ["tcp://127.0.0.1:9"]  # --listen',
                      f'state_dir = "{self.engine.state_dir}"  # $DAGGER_STATE_DIR', 'default_network = "host"  # default'):  # fmt: skip
             self.assertIn(line + "\n", shown)
 
