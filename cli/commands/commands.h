@@ -37,6 +37,7 @@ void add_runner(CLI::App& app, Globals& globals);
 void add_version(CLI::App& app, Globals& globals);
 void add_plugin(CLI::App& app, Globals& globals);
 void add_config(CLI::App& app, Globals& globals);
+void add_doctor(CLI::App& app, Globals& globals);
 void add_completion(CLI::App& app, Globals& globals);
 
 }  // namespace dagger::cli

@@ -1,16 +1,10 @@
 #include "core/plugin/trial.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/ask_child.h"
 #include "core/base/fs.h"
 
 namespace dagger::plugin {
@@ -18,33 +12,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int patience_ms = 10'000;
-constexpr std::size_t max_answer = 1 << 20;
+constexpr std::chrono::seconds patience(10);
 
 // On the file system of the engine's state, where this process may write there.
 std::string place_for_scratch(std::string dir) {
   while (dir != "/" && ::access(dir.c_str(), W_OK) != 0) dir = parent_path(dir);
   return dir == "/" ? "/tmp" : dir;
 }
-
-class Scratch {
- public:
-  explicit Scratch(const std::string& near) : path_(place_for_scratch(near) + "/.dagger-trial-XXXXXX") {
-    if (::mkdtemp(path_.data()) == nullptr) throw_errno("make " + path_);
-  }
-  ~Scratch() {
-    try {
-      remove_tree(path_);
-    } catch (const Error&) {  // it is empty but for what a plugin left there
-    }
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  const std::string& path() const noexcept { return path_; }
-
- private:
-  std::string path_;
-};
 
 std::vector<std::string> each(const char* word, const std::vector<std::string>& names) {
   std::vector<std::string> all;
@@ -85,25 +59,11 @@ json answer(const RegistryOptions& options, std::string_view kind, const PluginC
   }
 }
 
-[[noreturn]] void run_child(int answer_fd, const RegistryOptions& options, std::string_view kind,
-                            const PluginChoice& choice) {
-  ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC); null >= 0)
-    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
-  try {
-    write_all(answer_fd, answer(options, kind, choice).dump(-1, ' ', false, json::error_handler_t::replace));
-  } catch (...) {  // then there is no answer, and the parent says so
-  }
-  ::_exit(0);
-}
-
 Trial broken(std::string problem) { return {std::move(problem), Code::plugin_fault, {}}; }
 
-Trial parse_answer(int fd) {
-  ::lseek(fd, 0, SEEK_SET);
-  const auto said = json::parse(read_all(fd, max_answer), nullptr, false);
-  if (!said.is_object()) return broken("it ended the process that tried it");
+Trial parse_answer(const std::string& text) {
+  const auto said = json::parse(text, nullptr, false);
+  if (!said.is_object()) return broken("its answer cannot be read");
   Trial trial;
   trial.problem = said.value("problem", "");
   trial.code = static_cast<Code>(said.value("code", static_cast<int>(Code::internal)));
@@ -114,23 +74,22 @@ Trial parse_answer(int fd) {
 }  // namespace
 
 Trial try_plugin(const RegistryOptions& options, std::string_view kind, const PluginChoice& choice) try {
-  const Scratch scratch(options.state_dir);
+  const TempDir scratch(place_for_scratch(options.state_dir), ".dagger-trial-");
   auto own = options;
   own.state_dir = scratch.path();
-  const UniqueFd said(::memfd_create("answer", MFD_CLOEXEC));
-  const pid_t pid = ::fork();
-  if (!said || pid < 0) throw_errno("start a process that tries the plugin");
-  if (pid == 0) run_child(said.get(), own, kind, choice);
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  pollfd ended{pidfd.get(), POLLIN, 0};
-  const bool in_time = ::poll(&ended, 1, patience_ms) == 1;
-  ::kill(-pid, SIGKILL);  // and what it started
-  ::kill(pid, SIGKILL);
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  if (!in_time) return broken("its constructor did not return within " + std::to_string(patience_ms / 1000) + " s");
-  if (WIFSIGNALED(status)) return broken("it crashed: signal " + std::to_string(WTERMSIG(status)));
-  return parse_answer(said.get());
+  const auto said = ask_child(
+      patience, [&] { return answer(own, kind, choice).dump(-1, ' ', false, json::error_handler_t::replace); });
+  switch (said.end) {
+    case ChildAnswer::End::answered:
+      return parse_answer(said.text);
+    case ChildAnswer::End::crashed:
+      return broken("it crashed: signal " + std::to_string(said.signal));
+    case ChildAnswer::End::late:
+      return broken("its constructor did not return within " + std::to_string(patience.count()) + " s");
+    case ChildAnswer::End::exited:
+      break;
+  }
+  return broken("it ended the process that tried it");
 } catch (const Error& e) {
   return {e.what(), e.code(), {}};
 }
