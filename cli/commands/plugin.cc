@@ -235,6 +235,7 @@ void add_plugin(CLI::App& app, Globals& globals) {
   add_list(*command, globals);
   add_show(*command, globals);
   add_check(*command, globals);
+  add_plugin_new(*command, globals);
 }
 
 }  // namespace dagger::cli

@@ -83,6 +83,27 @@ class Check(case.EngineTest):
         self.assertRegex(ran.stdout, r"secret plugin 'env': \d+ kept, 0 broken, 0 skipped\n$")
 
 
+class New(case.EngineTest):
+    """That what it writes builds and works is seen by tests/package."""
+
+    def test_what_it_cannot_write_is_an_error_and_leaves_nothing(self):
+        for args, text in ((["surce", "x"], 'did you mean "source"?'), (["source", "Ünsinn"], "is no name for a plugin"),
+                           (["source", "a_b"], "use a-z, 0-9 and '-'"), (["source", "x" * 40], "at most 31")):  # fmt: skip
+            made = self.engine.dagger("plugin", "new", *args)
+            self.assertEqual((made.returncode, made.stdout), (1, ""), args)
+            self.assertIn(text, made.stderr)
+        self.assertEqual(list(self.engine.dir.glob("source*")), [])
+
+    def test_what_is_there_already_stays(self):
+        self.assertEqual(self.engine.dagger("plugin", "new", "secret", "mine").returncode, 0)
+        file = self.engine.dir / "secret-mine" / "plugin.cc"
+        file.write_text("changed")
+        again = self.engine.dagger("plugin", "new", "secret", "mine")
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("exists already", again.stderr)
+        self.assertEqual(file.read_text(), "changed")
+
+
 class Choices(case.EngineTest):
     """The first executor that works on this machine is taken."""
 
