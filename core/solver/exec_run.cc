@@ -362,11 +362,13 @@ ExecRun::Streams ExecRun::start(plugin::CallContext& ctx) {
     in = open_in_root(root, inside, O_RDONLY);
   }
   const plugin::Stdio stdio{in.get(), out.get(), err.get()};
-  if (local_executor_ != nullptr) {
-    running_ = local_executor_->start_local(request_, local_, stdio, ctx);
-  } else {
-    transfer_ = std::make_unique<Transfer>(store_, ctx);
-    running_ = executor_.start(request_, stdio, *transfer_, ctx);
+  if (local_executor_ == nullptr) transfer_ = std::make_unique<Transfer>(store_, ctx);
+  try {
+    running_ = local_executor_ != nullptr ? local_executor_->start_local(request_, local_, stdio, ctx)
+                                          : executor_.start(request_, stdio, *transfer_, ctx);
+  } catch (const Error& error) {
+    if (error.code() != Code::invalid_argument) throw;
+    throw Error(error.code(), error.message());  // the user's fault: which plugin found it says nothing to the user
   }
   return streams;
 }
