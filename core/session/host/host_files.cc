@@ -1,8 +1,11 @@
 #include "core/session/host/host_files.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <memory>
 #include <span>
 
 #include "core/base/fs.h"
@@ -73,6 +76,19 @@ void send_file(const HostTree& tree, const Digest& digest, Packer& out) {
   }
 }
 
+std::string real_file(const std::string& absolute, const std::string& path) {
+  const auto what = "host file " + path;
+  const std::unique_ptr<char, decltype(&::free)> real(::realpath(absolute.c_str(), nullptr), &::free);
+  if (!real && errno == ENOENT) throw Error(Code::not_found, what + ": no such file or directory");
+  if (!real) throw_errno(what);
+  struct stat st{};
+  if (::lstat(real.get(), &st) != 0) throw_errno(what);
+  if (S_ISDIR(st.st_mode)) throw Error(Code::invalid_argument, "path " + path + " is a directory, not a file");
+  if (!S_ISREG(st.st_mode))
+    throw Error(Code::invalid_argument, what + " is " + type_name(st.st_mode) + "; only regular files can be read");
+  return real.get();
+}
+
 std::string key_of(const std::string& path, const HostFilter& filter) {
   cbor::Writer key;
   key.array(3).text(path).texts(filter.include).texts(filter.exclude);
@@ -114,6 +130,11 @@ Task<Digest> HostFiles::freeze(std::string path, HostFilter filter, CancelToken 
   pool_.submit([tree = std::move(tree)] {});  // freeing a large one takes a while
   if (failure) std::rethrow_exception(failure);
   co_return root;
+}
+
+Task<std::string> HostFiles::find_file(std::string path) {
+  auto find = [absolute = host_path(client_.workdir, path), &path] { return real_file(absolute, path); };
+  co_return co_await on_pool(loop_, pool_, std::ref(find));
 }
 
 std::shared_ptr<const HostTree> HostFiles::transfer(const Digest& tree) const {

@@ -30,6 +30,10 @@ class HostFiles {
   // fresh: reads it again, also when this session has seen it.
   Task<dag::Ref> directory(std::string path, HostFilter filter, bool fresh, CancelToken cancel);
 
+  // For a file that no tree has where the client names it: the regular file that links at path lead to, by its real
+  // path. Throws what is there instead, naming path and type.
+  Task<std::string> find_file(std::string path);
+
   // Both answer where they wrote to, absolute.
   Task<std::string> export_directory(dag::Ref tree, std::string from, std::string to, CancelToken cancel);
   Task<std::string> export_file(dag::Ref tree, std::string from, std::string to, bool into_directory,

@@ -111,6 +111,12 @@ TEST(HostPath, StaysInTheWorkdirUnlessAbsolute) {
   for (const char* out : {"..", "../", "a/../../b", "./.."}) EXPECT_THROW(host_path("/w", out), Error) << out;
 }
 
+TEST(HostPath, HoldsNoZeroByte) {
+  for (const auto& path : {std::string("/etc/a\0b", 8), std::string("a\0/b", 4)}) {
+    EXPECT_THROW(host_path("/w", path), Error);
+  }
+}
+
 // A tar with what the test adds.
 class Tar {
  public:
