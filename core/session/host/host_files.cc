@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 #include <span>
 
@@ -111,9 +112,31 @@ Task<dag::Ref> HostFiles::directory(std::string path, HostFilter filter, bool fr
   }
 }
 
+void HostFiles::warn_of(const std::string& path, const HostTree::LeftOut& left_out) {
+  const auto first = "\"" + left_out.first + "\"";
+  link::Event warning;
+  warning.kind = link::EventKind::log;
+  warning.name = "host directory " + path;
+  warning.op = Digest::of(warning.name);
+  warning.text =
+      "warning: " + (left_out.count == 1 ? first + " is " + type_name(left_out.mode) + " and was left out\n"
+                                         : std::to_string(left_out.count) +
+                                               " sockets and devices were left out; the first is " + first + "\n");
+  warning.time_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  auto done = warning;
+  done.kind = link::EventKind::finished;
+  done.text.clear();
+  link::Events events;
+  events.events = {std::move(warning), std::move(done)};
+  shown_(std::move(events));
+}
+
 Task<Digest> HostFiles::freeze(std::string path, HostFilter filter, CancelToken cancel) {
   const auto patterns = std::make_shared<const dag::Patterns>(filter.include, filter.exclude);
   auto tree = co_await walk(loop_, pool_, walk_threads_, path, patterns, cancel);
+  if (shown_ && tree->left_out.count != 0) warn_of(path, tree->left_out);
   const auto at = transfers_.emplace(tree->root, tree);
   std::exception_ptr failure;
   try {

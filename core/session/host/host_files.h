@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/function.h"
 #include "core/session/client.h"
 #include "core/session/host/walk.h"
 #include "core/session/runner.h"
@@ -26,6 +27,9 @@ class HostFiles {
  public:
   HostFiles(Loop& loop, Pool& pool, unsigned walk_threads, Runner& runner, const Client& client)
       : loop_(loop), pool_(pool), walk_threads_(walk_threads), runner_(runner), client_(client), frozen_(loop) {}
+
+  // Gets what the user should see of the reading of directories: steps that the runner knows nothing of.
+  void show(Function<void(link::Events)> shown) { shown_ = std::move(shown); }
 
   // fresh: reads it again, also when this session has seen it.
   Task<dag::Ref> directory(std::string path, HostFilter filter, bool fresh, CancelToken cancel);
@@ -46,6 +50,7 @@ class HostFiles {
   Task<void> join() { return frozen_.join(); }
 
  private:
+  void warn_of(const std::string& path, const HostTree::LeftOut& left_out);
   Task<Digest> freeze(std::string path, HostFilter filter, CancelToken cancel);
   std::shared_ptr<const HostTree> transfer(const Digest& tree) const;
   // On the pool: for each digest its length and its bytes, which send() writes.
@@ -57,6 +62,7 @@ class HostFiles {
   unsigned walk_threads_;
   Runner& runner_;
   const Client& client_;
+  Function<void(link::Events)> shown_;
   std::uint64_t reads_ = 0;
   std::multimap<Digest, std::shared_ptr<const HostTree>> transfers_;  // running now
   SharedWork<Digest> frozen_;

@@ -88,13 +88,17 @@ TEST_F(Walking, LeavesOutWhatPatternsAndTypesExclude) {
   put("sub/keep.txt", "2");
   put("sub/no.bin", "3");
   put("other/no.bin", "4");
-  listen_at(dir.path() + "/socket");
+  for (const char* name : {"/socket", "/sub/socket", "/other/a.sock"}) listen_at(dir.path() + name);
   const auto all = read();
   EXPECT_EQ(listing(*all, all->root).find("socket"), std::string::npos);
+  EXPECT_EQ(all->left_out.count, 3U);
+  EXPECT_EQ(all->left_out.first, "other/a.sock");
+  EXPECT_TRUE(S_ISSOCK(all->left_out.mode));
   const auto some = read({"**/*.txt"}, {});
   EXPECT_EQ(listing(*some, some->root), "keep.txt\nsub\nsub/keep.txt\n");
   const auto others = read({}, {"sub", "other/*"});
   EXPECT_EQ(listing(*others, others->root), "keep.txt\nother\n");
+  EXPECT_EQ(others->left_out.count, 1U) << "what patterns leave out is no surprise";
 }
 
 TEST_F(Walking, SurvivesDepth) {
