@@ -80,6 +80,10 @@ class Unpacker {
  public:
   explicit Unpacker(const std::string& target) : target_(target) {
     make_dirs(target, target_directory_mode);
+    struct stat st{};
+    if (::stat(target.c_str(), &st) == 0 && !S_ISDIR(st.st_mode))
+      throw Error(Code::invalid_argument, "destination \"" + target + "\" is " + type_name(st.st_mode) +
+                                              "; a directory is exported into a directory only");
     root_ = open_file(target, O_PATH | O_DIRECTORY);
   }
 

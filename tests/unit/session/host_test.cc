@@ -321,6 +321,11 @@ TEST_F(Exporting, LeavesAloneWhatADirectoryCannotReplace) {
     return error_of([&] { unpack(tar); });
   };
   const auto at = "destination \"" + target;
+  EXPECT_EQ(error_of([&] {
+              FakeStream nothing("");
+              unpack_directory(nothing, target + "/fifo");
+            }),
+            at + "/fifo\" is a fifo; a directory is exported into a directory only");
   EXPECT_EQ(error("fifo", AE_IFREG), at + "/fifo\" is a fifo; export writes regular files only");
   EXPECT_EQ(error("socket", AE_IFLNK), at + "/socket\" is a socket; export writes regular files only");
   EXPECT_EQ(error("directory", AE_IFREG), at + "/directory\" is a directory, and the export has a file of that name");
