@@ -1,5 +1,5 @@
 // A session that is broken or hostile, and what the others notice of it.
-#include "core/runner/service.h"
+#include "core/runner/connected_session.h"
 #include "core/store/manifest.h"
 #include "tests/support/fake_executor.h"
 #include "tests/support/fake_store.h"
@@ -10,25 +10,25 @@ namespace {
 
 namespace method = link::method;
 
-class Services : public link::LinkTest {
+class ConnectedSessions : public link::LinkTest {
  protected:
-  Services() {
+  ConnectedSessions() {
     solver::Backends backends{executor_, {}, {}, {}};
     solver_ = std::make_unique<solver::Solver>(loop_, store_, std::move(backends),
                                                solver::Limits{2, 2, std::chrono::milliseconds(50)}, log_);
   }
-  ~Services() override {
-    for (const auto& service : services_) service->close();
+  ~ConnectedSessions() override {
+    for (const auto& session : sessions_) session->close();
     run(solver_->close());
-    services_.clear();
+    sessions_.clear();
     solver_.reset();
   }
 
   // The session's end of a new link.
   std::unique_ptr<link::Peer> session(Function<void(link::Peer&)> serve = {}) {
     connect_pair();
-    services_.push_back(
-        Service::start(std::move(server_), *solver_, info_, "session-" + std::to_string(services_.size()), [] {}));
+    sessions_.push_back(ConnectedSession::start(std::move(server_), *solver_, info_,
+                                                "session-" + std::to_string(sessions_.size()), [] {}));
     auto peer = std::move(client_);
     if (serve) serve(*peer);
     peer->start();
@@ -49,12 +49,12 @@ class Services : public link::LinkTest {
 
   testing::FakeExecutor executor_;
   testing::MemoryStore store_;
-  ServiceInfo info_{"1.0", "test", "linux/amd64"};
+  RunnerInfo info_{"1.0", "test", "linux/amd64"};
   std::unique_ptr<solver::Solver> solver_;
-  std::vector<std::shared_ptr<Service>> services_;
+  std::vector<std::shared_ptr<ConnectedSession>> sessions_;
 };
 
-TEST_F(Services, OfASessionThatNeverSendsItsDirectoriesHinderNobodyElse) {
+TEST_F(ConnectedSessions, OfASessionThatNeverSendsItsDirectoriesHinderNobodyElse) {
   std::vector<std::shared_ptr<link::Stream>> waiting;
   auto silent = session([&](link::Peer& peer) {
     peer.serve_stream(method::local_nodes,
@@ -87,7 +87,7 @@ TEST_F(Services, OfASessionThatNeverSendsItsDirectoriesHinderNobodyElse) {
   run(syncs.join());
 }
 
-TEST_F(Services, RefuseADirectoryWhoseDescriptionIsEndless) {
+TEST_F(ConnectedSessions, RefuseADirectoryWhoseDescriptionIsEndless) {
   auto liar = session([](link::Peer& peer) {
     peer.serve_stream(method::local_nodes, [](std::string, std::shared_ptr<link::Stream> s, CancelToken) {
       s->write(std::string(8, '\x7f'));  // so long

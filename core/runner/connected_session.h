@@ -1,4 +1,5 @@
-// core/runner/service.h — what one connected session asks of the runner, and what the solver asks of that session.
+// core/runner/connected_session.h — what one connected session asks of the runner, and what the solver asks of that
+// session.
 //
 // One per link. Control thread only. Lives until the link is closed and the last handler has ended.
 #pragma once
@@ -16,15 +17,15 @@
 
 namespace dagger::runner {
 
-struct ServiceInfo {
+struct RunnerInfo {
   std::string version, engine_name, platform;
 };
 
-class Service final : public solver::Client, public std::enable_shared_from_this<Service> {
+class ConnectedSession final : public solver::Client, public std::enable_shared_from_this<ConnectedSession> {
  public:
   // closed: called once when the link has gone.
-  static std::shared_ptr<Service> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
-                                        const ServiceInfo& info, std::string name, Function<void()> closed);
+  static std::shared_ptr<ConnectedSession> start(std::unique_ptr<link::Peer> peer, solver::Solver& solver,
+                                                 const RunnerInfo& info, std::string name, Function<void()> closed);
   void close();
 
   // solver::Client
@@ -39,20 +40,22 @@ class Service final : public solver::Client, public std::enable_shared_from_this
   bool first_mention(const Digest& op) override { return mentioned_.insert(op).second; }
 
  private:
-  Service(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const ServiceInfo& info, std::string name);
+  ConnectedSession(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const RunnerInfo& info, std::string name);
   void serve();
   // From the start to the end of the link.
-  static Task<void> live(std::shared_ptr<Service> self, OneShot<Unit> gone, Function<void()> closed);
+  static Task<void> live(std::shared_ptr<ConnectedSession> self, OneShot<Unit> gone, Function<void()> closed);
   template <class Request, class Reply>
-  void route(const char* method, Task<Reply> (Service::*handler)(Request, CancelToken));
+  void route(const char* method, Task<Reply> (ConnectedSession::*handler)(Request, CancelToken));
   template <class Request, class Reply>
-  static Task<std::string> typed(std::shared_ptr<Service> self, Task<Reply> (Service::*handler)(Request, CancelToken),
-                                 std::string request, CancelToken cancel);
+  static Task<std::string> typed(std::shared_ptr<ConnectedSession> self,
+                                 Task<Reply> (ConnectedSession::*handler)(Request, CancelToken), std::string request,
+                                 CancelToken cancel);
   void route_stream(const char* method,
-                    Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>, CancelToken));
-  static Task<void> streamed(std::shared_ptr<Service> self,
-                             Task<void> (Service::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
-                                                            CancelToken),
+                    Task<void> (ConnectedSession::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
+                                                            CancelToken));
+  static Task<void> streamed(std::shared_ptr<ConnectedSession> self,
+                             Task<void> (ConnectedSession::*handler)(link::PathRequest, std::shared_ptr<link::Stream>,
+                                                                     CancelToken),
                              std::string request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<link::Info> info(link::Empty, CancelToken);
@@ -83,7 +86,7 @@ class Service final : public solver::Client, public std::enable_shared_from_this
 
   Loop& loop_;
   solver::Solver& solver_;
-  const ServiceInfo& info_;
+  const RunnerInfo& info_;
   std::unique_ptr<link::Peer> peer_;
   std::string name_, scope_, inside_exec_;
   std::shared_ptr<dag::Graph> graph_;
