@@ -1,6 +1,7 @@
 #include "core/runner/connected_session.h"
 
 #include "core/base/fs.h"
+#include "core/solver/turns.h"
 
 namespace dagger::runner {
 namespace {
@@ -133,11 +134,7 @@ Task<void> ConnectedSession::add_ops(std::vector<dag::Op> ops) {
   if (graph_->size() + ops.size() > max_ops)
     throw Error(Code::no_space, "the session has more than " + std::to_string(max_ops) + " steps; start another one");
   for (std::size_t at = 0; at < ops.size(); at += ops_at_once) {
-    if (at != 0) {
-      const OneShot<Unit> next(loop_);
-      loop_.post([next] { next.set({}); });
-      co_await next;
-    }
+    if (at != 0) co_await solver::next_turn(loop_);
     const auto end = std::min(at + ops_at_once, ops.size());
     graph_->add({std::make_move_iterator(ops.begin() + static_cast<std::ptrdiff_t>(at)),
                  std::make_move_iterator(ops.begin() + static_cast<std::ptrdiff_t>(end))},
@@ -147,18 +144,13 @@ Task<void> ConnectedSession::add_ops(std::vector<dag::Op> ops) {
 
 // An op of one call may refer to ops of the calls before it, so they are added in the order in which they came.
 Task<link::Empty> ConnectedSession::put_ops(link::PutOps request, CancelToken) {
-  struct Turn {
-    OneShot<Unit> over;
-    ~Turn() { over.set({}); }
-  };
-  const Turn turn{OneShot<Unit>(loop_)};
-  const auto before = std::exchange(last_put_, turn.over);
+  auto turn = op_puts_.enter(loop_);
   auto ops = co_await on_pool(loop_, solver_.io(), [&] {
     std::vector<dag::Op> decoded;
     for (const auto& encoded : request.ops) decoded.push_back(dag::decode(encoded));
     return decoded;
   });
-  if (before) co_await *before;
+  co_await turn.comes();
   co_await add_ops(std::move(ops));
   co_return {};
 }

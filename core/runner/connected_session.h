@@ -1,13 +1,21 @@
 // core/runner/connected_session.h — what one connected session asks of the runner, and what the solver asks of that
 // session.
 //
-// One per link. Control thread only. Lives until the link is closed and the last handler has ended.
+// One per link. Control thread only. Lives until the link is closed and the last handler has ended. Handlers throw
+// Error: what they ask threw, no_space for a session that is over one of its limits, invalid_argument for a request
+// that none can grant.
+//
+// Recipes have no trust scope, on purpose: an id is a digest of what it stands for and serves as the capability to it.
+// Programs hand ids from one session to another, also of another user, and load*FromID must find them there. A recipe
+// holds no secret's value and no result: its ops join the graph of the session that loads it, under that session's own
+// scope, so what depends on a scope (secrets, sockets, cache volumes, nesting) is keyed anew.
 #pragma once
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "core/link/messages/messages.h"
@@ -17,8 +25,42 @@
 
 namespace dagger::runner {
 
+// What one session may keep with recipe.put, and so what one recipe can be made of. All that a recipe is made of counts
+// for its session, thus whatever could be put can be loaded.
+struct RecipeLimits {
+  std::size_t recipes = 100'000;
+  std::size_t ops = 250'000;           // different ones, of all recipes together
+  std::size_t bytes = 256 << 20;       // their encodings and the recipes themselves
+  std::size_t recipe_bytes = 4 << 20;  // of one, without its ops: id, kind, body, the digests it names
+};
+
 struct RunnerInfo {
   std::string version, engine_name, platform;
+  RecipeLimits recipe_limits;
+};
+
+// One handler after the other, in the order in which they entered. Control thread.
+class Sequence {
+ public:
+  class Turn {
+   public:
+    Turn(Loop& loop, std::optional<OneShot<Unit>>& last) : over_(loop), before_(std::exchange(last, over_)) {}
+    ~Turn() { over_.set({}); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    Task<void> comes() {
+      if (before_) co_await *before_;
+    }
+
+   private:
+    const OneShot<Unit> over_;
+    const std::optional<OneShot<Unit>> before_;
+  };
+  // It ends with the object returned.
+  Turn enter(Loop& loop) { return Turn(loop, last_); }
+
+ private:
+  std::optional<OneShot<Unit>> last_;
 };
 
 class ConnectedSession final : public solver::Client, public std::enable_shared_from_this<ConnectedSession> {
@@ -68,12 +110,14 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   Task<link::Stat> stat(link::PathRequest request, CancelToken cancel);
   Task<link::Name> tree_digest(link::PathRequest request, CancelToken cancel);
   Task<link::Empty> sync_local(link::SyncRequest request, CancelToken cancel);
-  Task<link::Empty> put_recipe(link::Recipe recipe, CancelToken);
-  Task<link::Recipe> get_recipe(link::RecipeId id, CancelToken);
+  Task<link::Empty> put_recipe(link::Recipe recipe, CancelToken cancel);
+  Task<link::Recipe> get_recipe(link::RecipeId id, CancelToken cancel);
   Task<void> read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
   Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<void> add_ops(std::vector<dag::Op> ops);
+  // What the tops are made of, themselves included, but for what is kept already. Throws no_space beyond the limit.
+  Task<std::vector<const dag::Vertex*>> not_kept(const std::vector<Digest>& tops, CancelToken cancel);
   // Runs f(root fd) on a thread of the pool over a read-only view of a target.
   template <class F>
   Task<std::invoke_result_t<F&, int, plugin::CallContext&>> in_tree(Pool& pool, link::Target target, CancelToken cancel,
@@ -91,7 +135,8 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   std::string name_, scope_, inside_exec_;
   std::shared_ptr<dag::Graph> graph_;
   std::unordered_set<Digest> mentioned_, kept_ops_;
-  std::optional<OneShot<Unit>> last_put_;  // over when the last put_ops so far is
+  Sequence op_puts_, recipe_puts_;
+  std::size_t kept_recipes_ = 0, kept_bytes_ = 0;
   std::deque<link::Event> pending_;
   std::size_t pending_output_ = 0;  // bytes of it
   bool flushing_ = false, closed_ = false;
