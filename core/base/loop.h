@@ -30,7 +30,8 @@ class Loop {
   void stop();  // [thread-safe]
   bool on_thread() const noexcept;
 
-  // Runs f on the loop's thread, after the current callback. [thread-safe]
+  // Runs f on the loop's thread, after the current callback. What one thread posts runs in its order; what a callback
+  // posts is queued when that callback ends, so another thread's post may come before it. [thread-safe]
   void post(Callback f);
 
   // One-shot. Destroying the handle cancels it; f never runs afterwards. Loop thread only.

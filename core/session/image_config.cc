@@ -53,6 +53,7 @@ Pairs environment(const json& config) {
   Pairs env;
   for (const auto& entry : texts(config, "Env")) {
     const auto equals = entry.find('=');
+    if (equals == 0 || entry.empty()) continue;  // no process can be given it, and the image works elsewhere
     set_pair(env, entry.substr(0, equals), equals == std::string::npos ? "" : entry.substr(equals + 1));
   }
   return env;

@@ -98,15 +98,22 @@ class LocalRunner {
     older.start();
     const auto reply = co_await older.call(link::method::drain, "", std::move(cancel));
     if (!cbor::unpack<link::DrainReply>(reply).now) co_return false;
-    for (auto waited = milliseconds(0); exists(socket_) && waited < start_limit; waited += first_pause)
+    auto still_there = [this] { return exists(socket_); };
+    for (auto waited = milliseconds(0); waited < start_limit && co_await on_pool(loop_, pool_, std::ref(still_there));
+         waited += first_pause)
       co_await pause(loop_, first_pause);
     co_return true;
   }
 
   Task<UniqueFd> take_lock(std::string path, CancelToken cancel) {
-    UniqueFd lock = open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    UniqueFd lock;
+    auto try_lock = [&lock, &path] {
+      if (!lock) lock = open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+      if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return true;
       if (errno != EWOULDBLOCK) throw_errno("lock " + path);
+      return false;
+    };
+    while (!co_await on_pool(loop_, pool_, std::ref(try_lock))) {
       cancel.throw_if_cancelled();
       co_await pause(loop_, first_pause);
     }
@@ -143,9 +150,10 @@ class LocalRunner {
       child_.release();
       co_return std::move(peer);
     }
+    auto log_end = [this] { return last_lines(options_.log_file); };
+    const auto shown = co_await on_pool(loop_, pool_, std::ref(log_end));
     throw Error(Code::unavailable,
-                (ended ? "the runner ended when it was started" : "the runner does not answer after 10 s") +
-                    last_lines(options_.log_file));
+                (ended ? "the runner ended when it was started" : "the runner does not answer after 10 s") + shown);
   }
 
   Loop& loop_;

@@ -2,10 +2,12 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <ctime>
 #include <map>
 #include <mutex>
 
+#include "core/base/fs.h"
 #include "dagger/plugin/error.h"
 
 namespace dagger::store {
@@ -203,6 +205,12 @@ class Transaction {
 
 }  // namespace
 
+std::string running_boot_id() {
+  std::string id = read_file("/proc/sys/kernel/random/boot_id", 64);
+  while (!id.empty() && id.back() == '\n') id.pop_back();
+  return id;
+}
+
 Database::Database(const std::string& path, const std::string& boot_id) : writer_(std::make_unique<Connection>(path)) {
   writer_->script("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -2000;");
   writer_->script(schema);
@@ -231,7 +239,8 @@ void Database::load(const Loader& to) {
 
 std::uint64_t Database::last_batch() const {
   const std::lock_guard lock(writer_->mutex);
-  return number(*writer_, "last");
+  // A sync without changes is marked with a number that no row has.
+  return std::max(number(*writer_, "last"), number(*writer_, "synced"));
 }
 LayerId Database::next_layer() const {
   const std::lock_guard lock(writer_->mutex);
@@ -254,6 +263,11 @@ void Database::commit(const std::vector<Change>& changes, std::uint64_t batch) {
 void Database::mark_synced(std::uint64_t batch) {
   const std::lock_guard lock(writer_->mutex);
   writer_->run(set_meta, std::string("synced"), batch);
+}
+
+void Database::distrust_unsynced() {
+  const std::lock_guard lock(writer_->mutex);
+  writer_->run(set_meta, std::string("boot"), std::string());  // no kernel's id
 }
 
 void Database::expire_values(const std::vector<std::string>& tables, std::int64_t unused_since) {

@@ -2,8 +2,9 @@
 //
 // Two connections in WAL mode: one for the writer, one for reading values. Commits do not sync: every row carries the
 // number of its batch, and mark_synced() says up to which batch the data that rows name has reached the disk. After a
-// change of the boot id (power loss, reboot) rows of later batches are dropped; after a mere kill they stand. Each
-// connection is guarded by a mutex of its own. Errors: no_space (the batch is rolled back), unavailable, corrupt_data.
+// change of the boot id (power loss, reboot), or after distrust_unsynced(), rows of later batches are dropped; after a
+// mere kill they stand. Each connection is guarded by a mutex of its own. Errors: no_space (the batch is rolled back),
+// unavailable, corrupt_data.
 #pragma once
 #include <functional>
 #include <memory>
@@ -14,9 +15,12 @@
 
 namespace dagger::store {
 
+// Of the running kernel.
+std::string running_boot_id();
+
 class Database {
  public:
-  // boot_id: of the running kernel.
+  // Drops what does not count as durable for this boot.
   Database(const std::string& path, const std::string& boot_id);
   ~Database();
 
@@ -35,6 +39,8 @@ class Database {
   void set_next_layer(LayerId id);
   void commit(const std::vector<Change>& changes, std::uint64_t batch);
   void mark_synced(std::uint64_t batch);
+  // The next start drops what is not marked by then, though the machine may not have been off.
+  void distrust_unsynced();
   // Removes values of these tables that nobody has used since then.
   void expire_values(const std::vector<std::string>& tables, std::int64_t unused_since);
 

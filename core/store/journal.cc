@@ -1,15 +1,12 @@
 #include "core/store/journal.h"
 
-#include <unistd.h>
-
-#include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/store/database.h"
 
 namespace dagger::store {
 
-Journal::Journal(Database& database, int dir_fd, std::chrono::milliseconds interval, Log& log)
-    : database_(database), dir_fd_(dir_fd), interval_(interval), log_(log), batch_(database.last_batch() + 1) {
+Journal::Journal(Database& database, std::function<void()> sync, std::chrono::milliseconds interval, Log& log)
+    : database_(database), sync_(std::move(sync)), interval_(interval), log_(log), batch_(database.last_batch() + 1) {
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -44,9 +41,8 @@ void Journal::flush() {
   flush_ = true;
   wake_.notify_one();
   // A batch being written while we came does not count as an attempt at ours: wait for one more.
-  done_.wait(lock,
-             [&] { return synced_ >= mine || attempts_ > before + 1 || (attempts_ > before && !failure_.empty()); });
-  if (synced_ < mine) throw Error(Code::no_space, failure_.empty() ? "the state could not be written" : failure_);
+  done_.wait(lock, [&] { return synced_ >= mine || attempts_ > before + 1 || (attempts_ > before && failure_); });
+  if (synced_ < mine) throw failure_.value_or(Error(Code::unavailable, "the state could not be written"));
 }
 
 void Journal::serve() {
@@ -59,7 +55,7 @@ void Journal::serve() {
     const bool last = stop_;
     flush_ = false;
     write(lock);
-    retry = !failure_.empty();
+    retry = failure_.has_value();
     done_.notify_all();
     if (last) return;
   }
@@ -69,16 +65,15 @@ void Journal::write(std::unique_lock<std::mutex>& lock) {
   const std::uint64_t mine = batch_++;
   std::vector<Change> changes = std::exchange(changes_, {});
   lock.unlock();
-  std::string failure;
+  std::optional<Error> failure;
   bool committed = false;
   try {
     if (!changes.empty()) database_.commit(changes, mine);
     committed = true;
-    if (::syncfs(dir_fd_) != 0) throw_errno("sync the state directory");
-    database_.mark_synced(mine);
+    make_durable(mine);
   } catch (const Error& e) {
-    failure = e.what();
-    log_.error("the state could not be written, will try again: " + failure);
+    failure = e;
+    if (!doubt_ || !committed) log_.error(std::string("the state could not be written, will try again: ") + e.what());
   }
   lock.lock();
   ++attempts_;
@@ -89,7 +84,29 @@ void Journal::write(std::unique_lock<std::mutex>& lock) {
     changes.insert(changes.end(), std::make_move_iterator(changes_.begin()), std::make_move_iterator(changes_.end()));
     changes_ = std::move(changes);
   }
-  if (failure.empty()) synced_ = mine;
+  if (!failure) synced_ = mine;
+}
+
+// Once a sync has failed the mark stays where it is, whatever a later sync says.
+void Journal::make_durable(std::uint64_t batch) {
+  if (!doubt_) {
+    try {
+      sync_();
+    } catch (const Error& e) {
+      doubt_ = Error(e.code(), std::string(e.what()) +
+                                   ": what was written since the last good sync may be lost; check the disk, then "
+                                   "restart the runner, which drops it");
+      log_.error(doubt_->what());
+    }
+  }
+  if (!doubt_) return database_.mark_synced(batch);
+  try {
+    if (!doubt_is_recorded_) database_.distrust_unsynced();
+    doubt_is_recorded_ = true;
+  } catch (const Error& e) {
+    log_.error(std::string("the next start could not be told that data may be lost, will try again: ") + e.what());
+  }
+  throw Error(*doubt_);
 }
 
 void Journal::forget_values(std::uint64_t batch) {

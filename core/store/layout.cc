@@ -63,6 +63,10 @@ void Layout::check_version() const {
                                        "): use that version, or choose another state directory");
 }
 
+void Layout::sync() const {
+  if (::syncfs(dir_fd_.get()) != 0) throw_errno("sync state directory " + dir_);
+}
+
 std::string Layout::blob(const Digest& digest) const {
   const std::string hex = digest.hex();
   return blobs() + "/" + hex.substr(0, 2) + "/" + hex;

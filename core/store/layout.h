@@ -28,6 +28,7 @@ class Layout {
   explicit Layout(const std::string& dir, std::chrono::milliseconds lock_wait = {});
 
   int fd() const noexcept { return dir_fd_.get(); }
+  void sync() const;  // all of its file system [blocking]
   const std::string& dir() const noexcept { return dir_; }
   std::string layers() const { return dir_ + "/layers"; }
   std::string layer(std::uint64_t id) const { return layers() + "/" + std::to_string(id); }

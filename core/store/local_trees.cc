@@ -9,23 +9,14 @@
 #include <iterator>
 #include <unordered_map>
 
-#include "core/base/cbor_fields.h"
+#include "core/base/cbor.h"
 #include "core/base/fs.h"
 #include "core/base/parallel.h"
+#include "core/store/known_tree.h"
 #include "core/store/manifest.h"
 #include "core/store/tree/dir.h"
 
 namespace dagger::store {
-
-// What the table "local" says of a tree.
-struct KnownTree {
-  std::uint64_t layer = 0;  // 0: the directory is empty
-  Digest nodes;             // blob: all nodes of the tree
-};
-template <class A>
-void fields(A& a, KnownTree& t) {
-  a.begin(2), a.field(t.layer), a.field(t.nodes);
-}
 
 namespace {
 
@@ -33,53 +24,10 @@ constexpr std::size_t batch = 500;              // digests in one request
 constexpr std::uint64_t batch_bytes = 8 << 20;  // contents in one request, unless one file is larger
 constexpr std::size_t piece_size = 256 << 10;
 constexpr std::size_t max_entries = 10'000'000, max_depth = 400;
-constexpr std::size_t max_pack = std::size_t{1} << 30;  // encoded nodes of one tree
 constexpr std::size_t max_held = std::size_t{2} << 30;  // what is kept of one tree while it is made
-constexpr const char* tree_table = "local";
-constexpr const char* place_table = "local-place";  // hint -> digest of the last tree from there
 
 std::string below(const std::string& dir, const std::string& name) { return dir.empty() ? name : dir + "/" + name; }
 std::string or_dot(const std::string& path) { return path.empty() ? "." : path; }
-
-std::optional<KnownTree> known_tree(Store& store, const Digest& tree) {
-  const auto packed = store.value(tree_table, std::string(tree.raw()));
-  if (!packed) return std::nullopt;
-  const auto known = cbor::unpack<KnownTree>(*packed);
-  if (known.layer != 0 && !store.layer(known.layer)) return std::nullopt;
-  return known;
-}
-
-// The tree that the new one is compared with; empty if there is none, or if it turns out to be damaged.
-struct Base {
-  std::unique_ptr<Lease> lease;
-  UniqueFd dir = UniqueFd();  // of its layer
-  Digest root;
-  std::string pack;
-  std::unordered_map<Digest, std::string_view> nodes;  // encoded, in pack
-
-  static Base find(Store& store, const std::string& hint) {
-    Base base;
-    const auto last = hint.empty() ? std::nullopt : store.value(place_table, hint);
-    if (!last) return base;
-    try {
-      const Digest root = Digest::from_bytes(*last);
-      const auto known = known_tree(store, root);
-      if (!known || known->layer == 0) return base;
-      base.lease = store.lease({known->layer});
-      base.dir = open_file(store.layer(known->layer)->places.front().path, O_PATH | O_DIRECTORY);
-      base.pack = read_all(store.open_blob(known->nodes).get(), max_pack);
-      cbor::Reader reader(base.pack);
-      for (std::size_t n = reader.array(); n != 0; --n) {
-        const auto node = reader.bytes();
-        base.nodes.emplace(Digest::of(node), node);
-      }
-      base.root = root;
-    } catch (const Error&) {
-      return Base();
-    }
-    return base;
-  }
-};
 
 using Path = std::shared_ptr<const std::string>;
 
@@ -124,7 +72,7 @@ std::uint64_t read_length(plugin::ByteStream& stream) {
 
 class Maker {
  public:
-  Maker(Store& store, const Base& base, TreeSource& source, plugin::CallContext& ctx)
+  Maker(Store& store, const BaseTree& base, TreeSource& source, plugin::CallContext& ctx)
       : base_(base), source_(source), ctx_(ctx), workspace_(store.directory()), top_(stat_of(root())) {}
 
   void make(const Digest& tree) {
@@ -184,7 +132,7 @@ class Maker {
   void finish_file(int fd, int dir, const Entry& e);
   void finish_directories();
 
-  const Base& base_;
+  const BaseTree& base_;
   TreeSource& source_;
   plugin::CallContext& ctx_;
   std::unique_ptr<Workspace> workspace_;
@@ -407,14 +355,14 @@ Stack make_local_tree(Store& store, const Digest& tree, const std::string& hint,
   if (const auto have = known_tree(store, tree)) {
     known = *have;
   } else {
-    const Base base = Base::find(store, hint);
+    const BaseTree base = BaseTree::find(store, hint);
     Maker maker(store, base, source, ctx);
     maker.make(tree);
     known.layer = maker.seal().value_or(0);
     known.nodes = store.put_blob(maker.pack());
-    store.put_value(tree_table, std::string(tree.raw()), cbor::pack(known));
+    keep_known_tree(store, tree, known);
   }
-  if (!hint.empty()) store.put_value(place_table, hint, std::string(tree.raw()));
+  keep_last_tree(store, hint, tree);
   if (known.layer == 0) return {};
   return {known.layer};
 }

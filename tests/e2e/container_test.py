@@ -337,6 +337,16 @@ class LayersOfAnImage(ApiTest):
             self.assertEqual(self.ask(*fields, *steps, call("directory", path="/d"), "entries"), ["new", "third"][: 1 + len(steps)])
             self.assertEqual(self.ask(*fields, *steps, call("directory", path="/e"), "entries"), ["b"])
 
+    def test_hundreds_of_steps_are_hundreds_of_layers_of_one_root(self):
+        blocks, length = 11, 50  # more than Linux mounts by one old mount(2) call; one query may not nest as deep
+        container = self.ask(*self.busybox, "id")
+        for block in range(blocks):
+            steps = [shell(f"echo {n} > /layer-{block}-{n}; echo {block}-{n} > /last") for n in range(length)]
+            container = self.ask(call("loadContainerFromID", id=container), *steps, "id")
+        count = shell("ls -d /layer-* | wc -l; cat /last /layer-0-0")
+        expected = f"{blocks * length}\n{blocks - 1}-{length - 1}\n0\n"
+        self.assertEqual(self.ask(call("loadContainerFromID", id=container), count, "stdout"), expected)
+
 
 if __name__ == "__main__":
     case.main()

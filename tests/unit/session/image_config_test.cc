@@ -14,6 +14,11 @@ TEST(ImageConfig, TakesEnvironmentInTheImagesOrder) {
   EXPECT_EQ(image.config.labels, (Pairs{{"x", "y"}}));
 }
 
+TEST(ImageConfig, LeavesVariablesWithoutANameOut) {
+  const auto image = parse_image_config(R"({"config":{"Env":["=1","","A=1","ALONE"]}})");
+  EXPECT_EQ(image.config.env, (Pairs{{"A", "1"}, {"ALONE", ""}}));
+}
+
 TEST(ImageConfig, RefusesWhatIsMalformed) {
   for (const char* text : {"", "[]", "{\"config\":3}", "{\"config\":{\"Env\":\"A=1\"}}", "{\"config\":{\"Cmd\":[1]}}"})
     EXPECT_THROW(parse_image_config(text), Error) << text;

@@ -76,9 +76,12 @@ class LoopThread {
     });
     return promise.get_future().get();
   }
-  // What was posted until now has run.
+  // What was posted until now has run. Two hops, because what a callback posts is queued only when that callback ends,
+  // and so behind what this thread posts meanwhile.
   void settle() {
-    run([] {});
+    std::promise<void> settled;
+    loop_.post([&] { loop_.post([&] { settled.set_value(); }); });
+    settled.get_future().get();
   }
 
   // Starts make()'s task; it has come to its first wait when this returns.
