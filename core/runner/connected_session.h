@@ -116,8 +116,10 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<void> add_ops(std::vector<dag::Op> ops);
-  // What the tops are made of, themselves included, but for what is kept already. Throws no_space beyond the limit.
-  Task<std::vector<const dag::Vertex*>> not_kept(const std::vector<Digest>& tops, CancelToken cancel);
+  // Adds to kept_ops_ and to fresh what the tops are made of, themselves included. Throws no_space beyond the limit.
+  Task<void> count_ops(const std::vector<Digest>& tops, std::vector<const dag::Vertex*>& fresh, CancelToken cancel);
+  // Puts a recipe and its ops into the store. The bytes they take; throws no_space beyond the limit.
+  Task<std::size_t> keep(const link::Recipe& recipe, const std::vector<const dag::Vertex*>& fresh);
   // Runs f(root fd) on a thread of the pool over a read-only view of a target.
   template <class F>
   Task<std::invoke_result_t<F&, int, plugin::CallContext&>> in_tree(Pool& pool, link::Target target, CancelToken cancel,
@@ -134,7 +136,8 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   std::unique_ptr<link::Peer> peer_;
   std::string name_, scope_, inside_exec_;
   std::shared_ptr<dag::Graph> graph_;
-  std::unordered_set<Digest> mentioned_, kept_ops_;
+  std::unordered_set<Digest> mentioned_;
+  std::unordered_set<Digest> kept_ops_;  // of recipes; those of one that is being put, too
   Sequence op_puts_, recipe_puts_;
   std::size_t kept_recipes_ = 0, kept_bytes_ = 0;
   std::deque<link::Event> pending_;

@@ -82,11 +82,11 @@ class RecipeReader {
 
 }  // namespace
 
-Task<std::vector<const dag::Vertex*>> ConnectedSession::not_kept(const std::vector<Digest>& tops, CancelToken cancel) {
+Task<void> ConnectedSession::count_ops(const std::vector<Digest>& tops, std::vector<const dag::Vertex*>& fresh,
+                                       CancelToken cancel) {
   const auto limit = info_.recipe_limits.ops;
   solver::Turns turns(loop_);
-  std::unordered_set<Digest> seen;
-  std::vector<const dag::Vertex*> open, fresh;
+  std::vector<const dag::Vertex*> open;
   for (const auto& top : tops) {
     open.push_back(graph_->find(top));
     if (open.back() == nullptr) throw Error(Code::not_found, "a recipe names an op that was not put: " + top.str());
@@ -97,54 +97,73 @@ Task<std::vector<const dag::Vertex*>> ConnectedSession::not_kept(const std::vect
       }
       const auto* v = open.back();
       open.pop_back();
-      if (kept_ops_.contains(v->digest) || !seen.insert(v->digest).second) continue;
-      if (kept_ops_.size() + seen.size() > limit) throw too_many_steps(limit);
+      if (kept_ops_.contains(v->digest)) continue;
+      if (kept_ops_.size() == limit) throw too_many_steps(limit);
+      kept_ops_.insert(v->digest);
       fresh.push_back(v);
       open.insert(open.end(), v->inputs.begin(), v->inputs.end());
     }
   }
-  co_return fresh;
+}
+
+// Reads ops on a thread of the pool while the graph may grow: a vertex neither moves nor changes once it is in the
+// graph, which is kept alive here.
+Task<std::size_t> ConnectedSession::keep(const link::Recipe& recipe, const std::vector<const dag::Vertex*>& fresh) {
+  const auto graph = graph_;
+  const auto room = info_.recipe_limits.bytes - kept_bytes_;
+  co_return co_await on_pool(loop_, solver_.io(), [&] {
+    auto packed = cbor::pack(recipe);
+    auto bytes = packed.size();
+    std::vector<std::string> encoded;
+    for (const auto* v : fresh) {
+      bytes += encoded.emplace_back(dag::encode(v->op)).size();
+      if (bytes > room) break;
+    }
+    if (bytes > room) throw too_many_bytes(info_.recipe_limits.bytes);  // before any of it is kept
+    for (std::size_t i = 0; i < fresh.size(); ++i)
+      solver_.store().put_value("op", std::string(fresh[i]->digest.raw()), std::move(encoded[i]));
+    solver_.store().put_value("recipe", recipe.id, std::move(packed));
+    return bytes;
+  });
 }
 
 // One at a time: two that share ops would else count them twice, or rely on ops that are not in the store yet.
 Task<link::Empty> ConnectedSession::put_recipe(link::Recipe recipe, CancelToken cancel) {
   const auto& limits = info_.recipe_limits;
-  const auto recipe_bytes = size_of(recipe);
-  if (recipe_bytes > limits.recipe_bytes)
-    throw Error(Code::invalid_argument, "an object of " + std::to_string(recipe_bytes) +
-                                            " bytes is over the limit of " + std::to_string(limits.recipe_bytes) +
+  if (const auto bytes = size_of(recipe); bytes > limits.recipe_bytes)
+    throw Error(Code::invalid_argument, "an object of " + std::to_string(bytes) + " bytes is over the limit of " +
+                                            std::to_string(limits.recipe_bytes) +
                                             " for one with an id; put large values in files");
   auto turn = recipe_puts_.enter(loop_);
   co_await turn.comes();
   if (kept_recipes_ >= limits.recipes) throw too_much(std::to_string(limits.recipes) + " objects");
-  const auto fresh = co_await not_kept(recipe.ops, std::move(cancel));
-  const auto keep = graph_;  // the vertices live in it
-  const auto bytes = co_await on_pool(loop_, solver_.io(), [&] {
-    std::vector<std::string> encoded;
-    auto sum = recipe_bytes;
-    for (const auto* v : fresh) {
-      sum += encoded.emplace_back(dag::encode(v->op)).size();
-      if (kept_bytes_ + sum > limits.bytes) throw too_many_bytes(limits.bytes);  // before any of it is kept
-    }
-    for (std::size_t i = 0; i < fresh.size(); ++i)
-      solver_.store().put_value("op", std::string(fresh[i]->digest.raw()), std::move(encoded[i]));
-    solver_.store().put_value("recipe", recipe.id, cbor::pack(recipe));
-    return sum;
-  });
-  kept_bytes_ += bytes;
-  ++kept_recipes_;
+  std::vector<const dag::Vertex*> fresh;
+  std::exception_ptr failed;
+  try {
+    co_await count_ops(recipe.ops, fresh, std::move(cancel));
+    kept_bytes_ += co_await keep(recipe, fresh);
+    ++kept_recipes_;
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  if (!failed) co_return {};
   solver::Turns turns(loop_);
-  for (const auto* v : fresh) {
-    kept_ops_.insert(v->digest);
+  for (const auto* v : fresh) {  // they are counted when it is tried again
+    kept_ops_.erase(v->digest);
     if (turns.over()) co_await turns.next();
   }
-  co_return {};
+  std::rethrow_exception(failed);
 }
 
 Task<link::Recipe> ConnectedSession::get_recipe(link::RecipeId id, CancelToken cancel) {
-  RecipeReader reader(solver_.store(), info_.recipe_limits, std::move(cancel));
-  auto recipe = co_await on_pool(loop_, solver_.io(), [&] { return reader.read(id.id); });
-  co_await add_ops(reader.take_ops());
+  std::vector<dag::Op> ops;
+  auto recipe = co_await on_pool(loop_, solver_.io(), [&] {
+    RecipeReader reader(solver_.store(), info_.recipe_limits, std::move(cancel));
+    auto read = reader.read(id.id);
+    ops = reader.take_ops();
+    return read;
+  });
+  co_await add_ops(std::move(ops));
   co_return recipe;
 }
 
