@@ -13,6 +13,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -137,7 +138,8 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   std::string name_, scope_, inside_exec_;
   std::shared_ptr<dag::Graph> graph_;
   std::unordered_set<Digest> mentioned_;
-  std::unordered_set<Digest> kept_ops_;  // of recipes; those of one that is being put, too
+  // Of recipes, one that is being put too. Not a hash table: growing a large one holds the control thread.
+  std::set<Digest> kept_ops_;
   Sequence op_puts_, recipe_puts_;
   std::size_t kept_recipes_ = 0, kept_bytes_ = 0;
   std::deque<link::Event> pending_;

@@ -1,5 +1,6 @@
 // What ids stand for: kept in the store with all it is made of, and found again by any session of the runner.
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/runner/connected_session.h"
 #include "core/solver/turns.h"
