@@ -34,6 +34,7 @@ Task<void> ConnectedSession::live(std::shared_ptr<ConnectedSession> self, OneSho
   self->closed_ = true;
   self->solver_.leave(*self);
   co_await self->peer_->join();  // the last handler has ended
+  co_await self->questions_.join();
   closed();
 }
 
@@ -45,7 +46,8 @@ ConnectedSession::ConnectedSession(std::unique_ptr<link::Peer> peer, solver::Sol
       peer_(std::move(peer)),
       name_(std::move(name)),
       scope_(peer_->other().scope),
-      graph_(std::make_shared<dag::Graph>(scope_)) {
+      graph_(std::make_shared<dag::Graph>(scope_)),
+      questions_(loop_) {
   for (const auto& [key, value] : peer_->other().labels)
     if (key == "inside-exec") inside_exec_ = value;
 }
@@ -159,23 +161,8 @@ Task<link::PinReply> ConnectedSession::pin(link::PinRequest request, CancelToken
   plugin::SourceRef ref{std::move(request.scheme), std::move(request.location), std::move(request.attributes),
                         std::move(request.platform)};
   const auto shown = (ref.scheme == "oci" ? "resolve image config for " : "resolve " + ref.scheme + ":") + ref.location;
-  link::Event e;
-  e.op = Digest::of(shown + ref.platform);
-  e.name = shown;
-  event(e);
-  e.kind = link::EventKind::finished;
-  std::exception_ptr error;
-  link::PinReply reply;
-  try {
-    reply = to_reply(co_await solver_.pin(*this, std::move(ref), std::move(cancel)));
-  } catch (const Error& failed) {
-    error = std::current_exception();
-    e.outcome = failed.code() == Code::cancelled ? link::Outcome::cancelled : link::Outcome::failed;
-    e.text = failed.what();
-  }
-  event(e);
-  if (error) std::rethrow_exception(error);
-  co_return reply;
+  const auto step = Digest::of(shown + ref.platform);
+  co_return to_reply(co_await watched(step, shown, solver_.pin(*this, step, std::move(ref), std::move(cancel))));
 }
 
 Task<link::SolveReply> ConnectedSession::solve(link::Target target, CancelToken cancel) {

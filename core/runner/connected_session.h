@@ -116,6 +116,7 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   Task<void> read_file(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
   Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
+  Task<Unit> receive_tree(const dag::Vertex& vertex, const link::SyncRequest& request, CancelToken cancel);
   Task<void> add_ops(std::vector<dag::Op> ops);
   // Adds to kept_ops_ and to fresh what the tops are made of, themselves included. Throws no_space beyond the limit.
   Task<void> count_ops(const std::vector<Digest>& tops, std::vector<const dag::Vertex*>& fresh, CancelToken cancel);
@@ -128,6 +129,9 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   Pool& io() { return solver_.io(); }
   // Threads that may wait for this session's client, so that a slow one keeps up nobody else.
   Pool& transfers();
+  // Shows the client a step that is made for it alone, from its start to its end.
+  template <class T>
+  Task<T> watched(Digest step, std::string shown, Task<T> work);
   void flush_soon();
   void flush_events();
 
@@ -146,7 +150,30 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   std::size_t pending_output_ = 0;  // bytes of it
   bool flushing_ = false, closed_ = false;
   Loop::Handle later_;
+  TaskGroup questions_;              // of calls made for this session alone; ends with the last handler
   std::unique_ptr<Pool> transfers_;  // made when first needed
 };
+
+template <class T>
+Task<T> ConnectedSession::watched(Digest step, std::string shown, Task<T> work) {
+  link::Event e;
+  e.op = step;
+  e.name = std::move(shown);
+  event(e);
+  e.kind = link::EventKind::finished;
+  std::optional<T> result;
+  std::exception_ptr failed;
+  try {
+    result.emplace(co_await work);
+  } catch (const std::exception& error) {
+    const auto* const known = dynamic_cast<const Error*>(&error);
+    e.outcome = known != nullptr && known->code() == Code::cancelled ? link::Outcome::cancelled : link::Outcome::failed;
+    e.text = error.what();
+    failed = std::current_exception();
+  }
+  event(e);
+  if (failed) std::rethrow_exception(failed);
+  co_return std::move(*result);
+}
 
 }  // namespace dagger::runner

@@ -3,6 +3,7 @@
 
 #include "core/base/elsewhere.h"
 #include "core/runner/connected_session.h"
+#include "core/solver/client_owner.h"
 #include "core/store/local_trees.h"
 
 namespace dagger::runner {
@@ -63,9 +64,27 @@ Task<link::Empty> ConnectedSession::sync_local(link::SyncRequest request, Cancel
   dag::Op op{dag::Local{request.tree}, {}};
   co_await add_ops({op});
   const dag::Vertex& vertex = *graph_->find(dag::digest(op));
-  if (solver_.store().find(vertex.key)) co_return {};
+  if (!solver_.store().find(vertex.key)) {
+    first_mention(vertex.digest);  // not shown as a hit afterwards
+    auto received = receive_tree(vertex, request, std::move(cancel));
+    co_await watched(vertex.digest, request.name, std::move(received));
+  } else if (first_mention(vertex.digest)) {
+    link::Event e;
+    e.kind = link::EventKind::finished;
+    e.op = vertex.digest;
+    e.name = request.name;
+    e.outcome = link::Outcome::cached;
+    e.reason = "definition";
+    event(e);
+  }
+  co_return {};
+}
+
+Task<Unit> ConnectedSession::receive_tree(const dag::Vertex& vertex, const link::SyncRequest& request,
+                                          CancelToken cancel) {
   LinkTreeSource source(loop_, *peer_, request.tree, cancel);
-  solver::Call call(loop_, nullptr, cancel);
+  const auto owner = std::make_shared<solver::ClientOwner>(*this, vertex.digest, cancel, questions_);
+  solver::Call call(loop_, owner, cancel);
   const auto layer = co_await on_pool(loop_, transfers(), [&] {
     return store::make_local_tree(solver_.store(), request.tree, request.hint, source, call);
   });
@@ -75,7 +94,7 @@ Task<link::Empty> ConnectedSession::sync_local(link::SyncRequest request, Cancel
   record.parts = vertex.parts;
   record.outputs.push_back({"", -1, layer});
   solver_.store().put(std::move(record));
-  co_return {};
+  co_return Unit{};
 }
 
 }  // namespace dagger::runner
