@@ -24,7 +24,7 @@ class Zoo : public ::testing::Test {
 
   PluginChoice choice(const std::string& name, const std::string& file) const {
     PluginChoice c;
-    c.use = name, c.file = file;
+    c.use = name, c.file = file, c.isolation = Isolation::none;
     return c;
   }
   Error refusal(const std::string& file, const PluginChoice& c) {
