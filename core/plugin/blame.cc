@@ -7,6 +7,8 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "core/plugin/alternate_stack.h"
+
 namespace dagger::plugin {
 namespace {
 
@@ -65,6 +67,8 @@ void on_fatal(int number) {
 
 Blame::Blame(const char* label, const char* method) noexcept
     : label_before_(current_label), method_before_(current_method) {
+  thread_local const AlternateStack for_the_report;
+  static_cast<void>(for_the_report);
   current_method = method;
   current_label = label;
 }

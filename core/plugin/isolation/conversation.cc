@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "core/plugin/blame.h"
 #include "core/plugin/isolation/threads.h"
 
 namespace dagger::plugin::isolation {
@@ -25,6 +26,7 @@ Conversation::~Conversation() {
 }
 
 Message Conversation::call(Method method, const char* name, std::string_view body, std::size_t max_reply) {
+  const Blame engine(nullptr, "");  // a crash of this process while it waits is not the plugin's
   name_ = name, clean_ = false;
   deadline_ = Clock::now() + patience_without_context;
   if (caller_.context != nullptr && caller_.context->cancelled()) tell_cancelled();

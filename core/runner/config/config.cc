@@ -131,6 +131,14 @@ class Reader {
     return c;
   }
 
+  // Of a kind whose plugins run inside the engine.
+  PluginChoice read_inside(TomlTable table) {
+    auto c = read_choice(table, nullptr);
+    if (c.isolation == plugin::Isolation::process)
+      table.problem("isolation", "plugins of this kind run inside the engine; remove it, or set \"none\"");
+    return c;
+  }
+
   void read_list(const char* key, const char* claims, std::vector<PluginChoice>& list) {
     auto tables = root_.tables(key);
     if (tables.empty()) return;
@@ -139,8 +147,8 @@ class Reader {
   }
 
   void read_plugins() {
-    if (auto t = root_.table("snapshotter"); t.present()) config_.snapshotter = read_choice(t, nullptr);
-    if (auto t = root_.table("executor"); t.present()) config_.executor = read_choice(t, nullptr);
+    if (auto t = root_.table("snapshotter"); t.present()) config_.snapshotter = read_inside(t);
+    if (auto t = root_.table("executor"); t.present()) config_.executor = read_inside(t);
     for (auto& [name, table] : root_.table("network").named_tables())
       config_.networks[name] = read_choice(table, nullptr);
     for (auto& [name, choice] : config_.networks) choice.claims = {name};

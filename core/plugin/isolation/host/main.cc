@@ -13,7 +13,6 @@
 
 #include "core/base/process.h"
 #include "core/plugin/blame.h"
-#include "core/plugin/isolation/host/alternate_stack.h"
 #include "core/plugin/isolation/host/server.h"
 #include "core/plugin/isolation/log_reader.h"
 #include "core/plugin/isolation/threads.h"
@@ -43,7 +42,6 @@ int run() {
   const auto blocked = all_but_fatal_signals();
   ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
   install_crash_reporter();
-  const AlternateStack stack;
   Channel control{UniqueFd(control_fd)};
   const auto first = control.receive();
   if (!first || first->kind != Kind::call) return 2;

@@ -1,7 +1,6 @@
 #include "core/plugin/isolation/host/server.h"
 
 #include "core/plugin/guard_call.h"
-#include "core/plugin/isolation/host/alternate_stack.h"
 #include "core/plugin/isolation/host/engine_call.h"
 #include "core/plugin/isolation/threads.h"
 
@@ -65,7 +64,6 @@ void Server::serve(UniqueFd channel, UniqueFd cancel) {
   auto& worker = workers_.emplace_back();
   worker.thread = start_thread(
       "plugin-call", [this, &worker, socket = std::move(channel), cancelled = std::move(cancel)]() mutable {
-        const AlternateStack stack;
         Channel open(std::move(socket));
         try {
           run(open, cancelled.get());
