@@ -2,6 +2,7 @@
 #pragma once
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include <string>
 #include <thread>
@@ -17,14 +18,17 @@ inline sigset_t all_but_fatal_signals() {
   return signals;
 }
 
+// name: a literal of 15 bytes at most.
 template <class F>
 std::thread start_thread(const char* name, F&& run) {
   const auto blocked = all_but_fatal_signals();
   sigset_t before;
   ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
-  std::thread thread(std::forward<F>(run));
+  std::thread thread([name, run = std::forward<F>(run)]() mutable {
+    ::prctl(PR_SET_NAME, name);  // of another thread it would take a file
+    run();
+  });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::pthread_setname_np(thread.native_handle(), name);
   return thread;
 }
 
