@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "core/base/digest.h"
 #include "core/base/fs.h"
@@ -24,7 +25,7 @@ class Zoo : public ::testing::Test {
 
   PluginChoice choice(const std::string& name, const std::string& file) const {
     PluginChoice c;
-    c.use = name, c.file = file;
+    c.use = name, c.file = file, c.isolation = Isolation::none;
     return c;
   }
   Error refusal(const std::string& file, const PluginChoice& c) {
@@ -316,6 +317,19 @@ TEST_F(ZooDeathTest, NamesThePluginThatCrashedInAMethod) {
     load("crash_method").pin({"zoo", "x", {}, ""}, std::nullopt, sink, context_);
   };
   EXPECT_DEATH(crash(), "fatal signal SEGV inside source plugin 'crash_method', pin\\(\\)");
+}
+
+TEST_F(ZooDeathTest, NamesThePluginThatFilledTheStackOfAThread) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto crash = [this] {
+    install_crash_reporter();
+    auto& source = load("crashes");
+    std::thread([&] {
+      Sink sink;
+      source.pin({"zoo", "stack", {}, ""}, std::nullopt, sink, context_);
+    }).join();
+  };
+  EXPECT_DEATH(crash(), "fatal signal SEGV inside source plugin 'crashes', pin\\(\\)");
 }
 
 TEST_F(ZooDeathTest, NamesTheFileThatCrashedWhileLoading) {

@@ -66,6 +66,9 @@ class Writer {
     out_ += "\n" + header_text + "  # " + c.origin + "\nuse = " + quoted(c.use) + "\n";
     if (!c.file.empty()) out_ += "file = " + quoted(c.file) + "\n";
     if (!c.sha256.empty()) out_ += "sha256 = " + quoted(c.sha256) + "\n";
+    if (c.isolation != plugin::Isolation::by_place)
+      out_ +=
+          std::string("isolation = ") + (c.isolation == plugin::Isolation::process ? "\"process\"\n" : "\"none\"\n");
     if (claims != nullptr && !c.claims.empty()) out_ += std::string(claims) + " = " + inline_texts(c.claims) + "\n";
     auto settings = json::parse(c.settings);
     if (!config_.registries.empty() && c.use == "oci") settings.erase("registries");  // shown once, under [registries]
