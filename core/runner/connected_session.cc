@@ -60,11 +60,18 @@ template <class Request, class Reply>
 Task<std::string> ConnectedSession::typed(std::shared_ptr<ConnectedSession> self,
                                           Task<Reply> (ConnectedSession::*handler)(Request, CancelToken),
                                           std::string request, CancelToken cancel) {
+  std::string reply;
+  std::exception_ptr failed;
   try {
-    co_return cbor::pack(co_await (self.get()->*handler)(cbor::unpack<Request>(request), std::move(cancel)));
+    reply = cbor::pack(co_await (self.get()->*handler)(cbor::unpack<Request>(request), std::move(cancel)));
   } catch (const solver::ExecFailed& e) {
-    throw link::DetailedError(e.error(), cbor::pack(e.failure()));
+    failed = std::make_exception_ptr(link::DetailedError(e.error(), cbor::pack(e.failure())));
+  } catch (...) {
+    failed = std::current_exception();
   }
+  self->flush_before_reply();
+  if (failed) std::rethrow_exception(failed);
+  co_return reply;
 }
 
 template <class Request, class Reply>

@@ -133,6 +133,7 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   template <class T>
   Task<T> watched(Digest step, std::string shown, Task<T> work);
   void flush_soon();
+  void flush_before_reply();
   void flush_events();
 
   Loop& loop_;

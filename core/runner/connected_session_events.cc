@@ -33,8 +33,17 @@ void ConnectedSession::flush_soon() {
   });
 }
 
+// A client may end as soon as it has its answer, so what led to that is told before.
+void ConnectedSession::flush_before_reply() {
+  if (flushing_ && !later_.active()) flush_events();
+}
+
 void ConnectedSession::flush_events() {
   if (closed_) return;
+  if (pending_.empty()) {  // sent before a reply
+    flushing_ = false;
+    return;
+  }
   if (peer_->backlog() > max_backlog) {  // a client that reads slowly
     later_ = loop_.after(backlog_pause, [this] { flush_events(); });
     return;

@@ -39,8 +39,10 @@ class SyncProgress : public ConnectedSessions {
     });
   }
   link::SyncRequest request() const { return {store::exact_digest(node_), "place", "host directory /src"}; }
-  void wait_until_finished() {
-    until([&] { return !events_.empty() && events_.back().kind == link::EventKind::finished; });
+  // An answer comes after the news of what led to it.
+  void expect_finished() const {
+    ASSERT_FALSE(events_.empty());
+    EXPECT_EQ(events_.back().kind, link::EventKind::finished);
   }
 
   store::Node node_;
@@ -54,7 +56,7 @@ TEST_F(SyncProgress, NamesTheDirectoryAndCountsFilesAndBytes) {
   add("c", "text");
   const auto peer = client();
   ask(*peer, method::sync_local, request());
-  wait_until_finished();
+  expect_finished();
   ASSERT_GE(events_.size(), 4U);
   EXPECT_EQ(events_.front().kind, link::EventKind::started);
   EXPECT_EQ(events_.front().name, "host directory /src");
@@ -77,13 +79,13 @@ TEST_F(SyncProgress, OfWhatTheRunnerHasIsAHitShownOnceToASession) {
   add("a", "text");
   const auto first = client();
   ask(*first, method::sync_local, request());
-  wait_until_finished();
+  expect_finished();
   events_.clear();
   ask(*first, method::sync_local, request());
   const auto other = client();
   ask(*other, method::sync_local, request());
   ask(*other, method::sync_local, request());
-  wait_until_finished();
+  expect_finished();
   ASSERT_EQ(events_.size(), 1U);
   EXPECT_EQ(events_[0].outcome, link::Outcome::cached);
   EXPECT_EQ(events_[0].name, "host directory /src");
@@ -94,7 +96,7 @@ TEST_F(SyncProgress, EndsWithTheErrorOfAFileThatChanged) {
   contents_[Digest::of("text")] = "changed";
   const auto peer = client();
   ASSERT_TRUE(failure(peer->call(method::sync_local, cbor::pack(request()), {})));
-  wait_until_finished();
+  expect_finished();
   EXPECT_EQ(events_.back().outcome, link::Outcome::failed);
   EXPECT_TRUE(events_.back().text.starts_with("host file a changed while it was being read")) << events_.back().text;
 }
