@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "core/base/elsewhere.h"
 #include "core/base/fs.h"
@@ -203,6 +204,11 @@ Child::Status Child::wait() {
   }
   pidfd_.reset();
   return {info.si_code == CLD_EXITED, info.si_status};
+}
+
+std::string signal_text(int number) {
+  const char* name = ::sigabbrev_np(number);
+  return "signal " + (name != nullptr ? std::string(name) : std::to_string(number));
 }
 
 std::string find_program(const std::string& name, const std::string& path) {
