@@ -7,6 +7,8 @@
 #include <exception>
 #include <memory>
 
+#include "errors.h"
+
 namespace source_archive {
 namespace {
 
@@ -94,6 +96,7 @@ class Transfer {
     set(CURLOPT_LOW_SPEED_LIMIT, 1L);
     set(CURLOPT_LOW_SPEED_TIME, timeouts.stall);
     set(CURLOPT_TIMEOUT, timeouts.total);
+    set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(spool_.limit()));
     set(CURLOPT_BUFFERSIZE, 256L << 10);
     set(CURLOPT_ERRORBUFFER, error_);
     set(CURLOPT_USERAGENT, "dagger-source-archive/1.0");
@@ -133,11 +136,13 @@ class Transfer {
   }
 
   [[noreturn]] void throw_curl(CURLcode code) const {
-    const std::string why = ref_.name() + ": " + (error_[0] != '\0' ? error_ : curl_easy_strerror(code));
+    const std::string why = ref_.name() + ": " + shown(error_[0] != '\0' ? error_ : curl_easy_strerror(code));
     switch (code) {
       case CURLE_PEER_FAILED_VERIFICATION:
       case CURLE_SSL_CACERT_BADFILE:
         throw Error(Code::permission_denied, why + "; install the server's CA on the runner's machine");
+      case CURLE_FILESIZE_EXCEEDED:
+        spool_.throw_too_large();
       case CURLE_UNSUPPORTED_PROTOCOL:
         throw Error(Code::permission_denied,
                     why + "; a redirect may lead to https, or from http to http, nowhere else");
@@ -163,7 +168,7 @@ class Transfer {
     if (curl_easy_header(easy_.get(), "etag", 0, CURLH_HEADER, -1, &header) != CURLHE_OK) return {};
     std::string value(header->value);
     for (const char c : value)
-      if (static_cast<unsigned char>(c) < ' ' || c == 127) return {};
+      if (c < ' ' || c > '~') return {};
     return value.size() <= max_etag ? value : std::string();
   }
 
@@ -211,12 +216,12 @@ class Transfer {
   CallContext& ctx_;
   std::unique_ptr<CURLM, MultiFree> multi_{curl_multi_init()};
   std::unique_ptr<curl_slist, ListFree> headers_;
-  std::unique_ptr<CURL, EasyFree> easy_{curl_easy_init()};
   std::exception_ptr failure_;
   bool resolving_ = false;
   std::size_t header_bytes_ = 0;
   std::int64_t told_ = 0;
   char error_[CURL_ERROR_SIZE] = {};
+  std::unique_ptr<CURL, EasyFree> easy_{curl_easy_init()};  // last: it refers to what is above
 };
 
 }  // namespace

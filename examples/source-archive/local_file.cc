@@ -45,7 +45,7 @@ const std::string* root_of(const std::string& path, const std::vector<std::strin
 }
 
 UniqueFd open_beneath(const Reference& ref, const std::string& root) {
-  const UniqueFd dir(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd dir(::open((root + "/").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!dir) throw_open_error(ref, root);
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;  // a FIFO must not hold us up

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "errors.h"
+
 namespace source_archive {
 namespace {
 
@@ -16,16 +18,8 @@ constexpr std::string_view form = "write it like archive:https://host/x.tar.gz#s
 
 bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
-// What a message may show of text from outside.
-std::string shown(std::string_view text) {
-  std::string out(text.substr(0, 200));
-  for (char& c : out)
-    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = '?';
-  return out.substr(0, out.find('?'));
-}
-
 [[noreturn]] void refuse(std::string_view location, const std::string& why) {
-  throw Error(Code::invalid_argument, "archive:" + shown(location) + ": " + why);
+  throw Error(Code::invalid_argument, "archive:" + shown(location.substr(0, location.find('?'))) + ": " + why);
 }
 
 int hex_digit(char c) {
@@ -114,7 +108,7 @@ void take_attributes(Reference& ref, const dagger::plugin::SourceRef& source, st
         refuse(location, "the checksum behind '#' and the one beside the URL differ; leave one out");
       ref.sha256 = said;
     } else if (key != "ref" && key != "kind" && key != "keep_git_dir") {
-      throw Error(Code::unsupported, "archive:" + shown(location) + ": an archive has no \"" + shown(key) + "\"");
+      throw Error(Code::unsupported, ref.name() + ": an archive has no \"" + shown(key) + "\"");
     }
   }
 }

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "errors.h"
+
 namespace source_archive {
 namespace {
 
@@ -34,7 +36,7 @@ Utf8Locale::~Utf8Locale() { ::freelocale(locale_); }
 
 std::optional<std::string> stripped(std::string_view entry, int strip, const std::string& name) {
   const auto refuse = [&](const char* why) {
-    throw Error(Code::corrupt_data, name + ": entry \"" + std::string(entry.substr(0, 200)) + "\" " + why);
+    throw Error(Code::corrupt_data, name + ": entry \"" + shown(entry) + "\" " + why);
   };
   std::string out;
   int left_out = 0;
@@ -110,7 +112,7 @@ void Repack::open_writer() {
 void Repack::fail(::archive* from, const std::string& doing) const {
   const char* why = archive_error_string(from);
   throw Error(archive_errno(from) == ENOMEM ? Code::no_space : Code::corrupt_data,
-              name_ + " " + doing + ": " + (why != nullptr ? why : "no reason is known"));
+              name_ + " " + doing + ": " + (why != nullptr ? shown(why) : "no reason is known"));
 }
 
 std::size_t Repack::read(void* buffer, std::size_t size) {
@@ -140,7 +142,7 @@ void Repack::next_entry() {
   const int result = archive_read_next_header(reader_.get(), &entry);
   if (result == ARCHIVE_EOF) return finish();
   if (result < ARCHIVE_WARN)
-    fail(reader_.get(), entries_ == 0 ? unreadable : "is damaged behind entry \"" + entry_.substr(0, 200) + "\"");
+    fail(reader_.get(), entries_ == 0 ? unreadable : "is damaged behind entry \"" + shown(entry_) + "\"");
   if (++entries_ > limits_.entries)
     throw Error(Code::invalid_argument, name_ + " has more than " + std::to_string(limits_.entries) +
                                             " entries; the operator may raise the setting max_entries");
@@ -161,13 +163,13 @@ void Repack::take(::archive_entry* entry) {
   if (const char* target = archive_entry_hardlink(entry)) {
     const auto link = stripped(target, strip_, name_);
     if (!link)
-      throw Error(Code::invalid_argument, name_ + ": entry \"" + entry_.substr(0, 200) +
+      throw Error(Code::invalid_argument, name_ + ": entry \"" + shown(entry_) +
                                               "\" is a hard link to what strip leaves out; use a smaller strip");
     archive_entry_copy_hardlink(entry, link->c_str());
     archive_entry_set_size(entry, 0);
   } else if (archive_entry_filetype(entry) == AE_IFREG) {
     if (archive_entry_size_is_set(entry) == 0)
-      throw Error(Code::corrupt_data, name_ + ": entry \"" + entry_.substr(0, 200) + "\" does not say its size");
+      throw Error(Code::corrupt_data, name_ + ": entry \"" + shown(entry_) + "\" does not say its size");
     left_ = archive_entry_size(entry);
     if (left_ < 0 || left_ > limits_.bytes - bytes_) count_bytes(limits_.bytes - bytes_ + 1);
     writing_ = true;
@@ -176,7 +178,7 @@ void Repack::take(::archive_entry* entry) {
   archive_entry_copy_uname(entry, nullptr);
   archive_entry_copy_gname(entry, nullptr);
   if (archive_write_header(writer_.get(), entry) < ARCHIVE_WARN)
-    fail(writer_.get(), "cannot be repacked: entry \"" + entry_.substr(0, 200) + "\"");
+    fail(writer_.get(), "cannot be repacked: entry \"" + shown(entry_) + "\"");
   ++written_;
 }
 
@@ -190,9 +192,9 @@ void Repack::count_bytes(std::int64_t more) {
 void Repack::next_piece() {
   const auto n = archive_read_data(reader_.get(), piece_.data(), piece_.size());
   const auto damaged = [&](const char* how) {
-    throw Error(Code::corrupt_data, name_ + ": entry \"" + entry_.substr(0, 200) + "\" is " + how + " than it says");
+    throw Error(Code::corrupt_data, name_ + ": entry \"" + shown(entry_) + "\" is " + how + " than it says");
   };
-  if (n < 0) fail(reader_.get(), "is damaged at entry \"" + entry_.substr(0, 200) + "\"");
+  if (n < 0) fail(reader_.get(), "is damaged at entry \"" + shown(entry_) + "\"");
   if (n == 0) {
     if (left_ != 0) damaged("shorter");
     in_entry_ = false;
@@ -209,7 +211,7 @@ void Repack::next_piece() {
 void Repack::finish() {
   if (entries_ > 0 && written_ == 0)
     throw Error(Code::invalid_argument, name_ + ": strip=" + std::to_string(strip_) +
-                                            " leaves nothing; its entries are like \"" + entry_.substr(0, 200) + "\"");
+                                            " leaves nothing; its entries are like \"" + shown(entry_) + "\"");
   if (archive_write_close(writer_.get()) != ARCHIVE_OK) fail(writer_.get(), "cannot be repacked");
   ended_ = true;
 }

@@ -23,6 +23,7 @@ class Spool {
   // name: of the reference, for messages.
   Spool(std::string_view dir, std::int64_t limit, std::string name);
   void write(const char* data, std::size_t size);
+  std::int64_t limit() const noexcept { return limit_; }
   std::int64_t size() const noexcept { return size_; }
   [[noreturn]] void throw_too_large() const;
   Spooled finish();

@@ -1,12 +1,10 @@
 """Backends chosen by the configuration alone; plugin files that are no good; a plugin of somebody else."""
 
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 from api_case import ask, call, run, shell
-from support import case, engine
+from support import case, engine, examples
 
 PLUGINS = engine.build_dir() / "lib" / "dagger" / "plugins" / "1"
 

@@ -127,13 +127,16 @@ TEST(Repack, TellsWhenNothingIsLeft) {
 }
 
 TEST(Repack, RefusesNamesThatMeanSomethingElse) {
-  for (const auto& [name, strip, why] :
-       {std::tuple("a/../../b", 0, "\"..\""), std::tuple("../b", 1, "\"..\""), std::tuple("a/.wh.b", 0, "remove files"),
-        std::tuple("a/.wh..wh..opq", 1, "remove files")}) {
-    const auto file = pack({{name, "", ""}});
-    const auto error = error_of([&] { repacked(file.get(), strip); });
+  struct Case {
+    const char *name, *why;
+    int strip;
+  };
+  for (const auto& c : {Case{"a/../../b", "\"..\"", 0}, Case{"../b", "\"..\"", 1}, Case{"a/.wh.b", "remove files", 0},
+                        Case{"a/.wh..wh..opq", "remove files", 1}}) {
+    const auto file = pack({{c.name, "", ""}});
+    const auto error = error_of([&] { repacked(file.get(), c.strip); });
     EXPECT_EQ(error.rfind("corrupt_data: archive:x: entry", 0), 0U) << error;
-    EXPECT_NE(error.find(why), std::string::npos) << error;
+    EXPECT_NE(error.find(c.why), std::string::npos) << error;
   }
   const auto link = pack({{"a/h", "", "../x"}});
   EXPECT_NE(error_of([&] { repacked(link.get()); }).find("\"..\""), std::string::npos);
