@@ -10,9 +10,11 @@ from pathlib import Path
 
 from api_case import ask, call, run
 from support import case, examples
+from support.processes import eventually
 from support.web_server import WebServer
 
 LIMIT = 3 << 20
+SINCE_URIS = "--label", "dagger.io/sdk.version:0.21.0"  # clients that know secrets by URI
 
 
 def tar(mode: str, names=("top/bin/tool", "top/read.me")) -> bytes:
@@ -167,6 +169,72 @@ class SourceArchive(case.EngineTest):
             ask(session, *tree(url), "entries")
             left = [path for path in Path(self.engine.state_dir).rglob("fetching-*")]
             self.assertEqual(left, [])
+
+
+COMMANDS = """
+[[secret]]
+use = "env"
+[[secret]]
+use = "command"
+file = "{file}"
+[secret.settings]
+environment = ["GREETING"]
+timeout_seconds = 2
+[secret.settings.commands]
+token = ["/bin/echo", "{value}"]
+greeting = ["/bin/sh", "-c", "echo $GREETING $HOME"]
+fails = ["/bin/sh", "-c", "echo {value}; echo log in first >&2; exit 3"]
+slow = ["/bin/sh", "-c", "echo {value}; echo waits for a person >&2; sleep 1000 | cat"]
+large = ["/usr/bin/yes", "{value}"]
+gone = ["/nonexistent/program"]
+"""
+
+
+class SecretCommand(case.EngineTest):
+    value = "s3cr3t-value-of-a-command"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.config = COMMANDS.format(file=examples.build(cls, "secret-command"), value=cls.value)
+
+    def test_its_value_reaches_a_command_and_is_scrubbed(self):
+        with self.engine.session(*SINCE_URIS, env={"GREETING": "hello"}) as session:
+            for uri in "cmd:token", "cmd://token":
+                self.assertEqual(ask(session, call("secret", uri=uri), "plaintext"), self.value)
+            self.assertEqual(ask(session, call("secret", uri="cmd:greeting"), "plaintext"), "hello")
+            secret = call("withSecretVariable", name="T", secret=ask(session, call("secret", uri="cmd:token"), "id"))
+            seen = run("sh", "-c", "printf %s $T | wc -c; echo $T")
+            said = ask(session, "container", call("from", address=self.image), secret, seen, "stdout")
+            self.assertEqual(said.split(), [str(len(self.value)), "***"])
+
+    def test_what_goes_wrong_is_told_and_nothing_of_the_value(self):
+        with self.engine.session(*SINCE_URIS) as session:
+            for name, *texts in (
+                ("fails", "ended with 3: log in first"),
+                ("slow", "longer than 2 s", "timeout_seconds", "waits for a person"),
+                ("large", "max_bytes"),
+                ("gone", "/nonexistent/program", "install it"),
+                ("other", "cmd:other is none of the commands", "known are fails, gone,"),
+                ("/bin/cat /etc/passwd", "none of the commands"),
+            ):
+                with self.subTest(name), self.assertRaises(RuntimeError) as caught:
+                    ask(session, call("secret", uri=f"cmd:{name}"), "plaintext")
+                for text in texts:
+                    self.assertIn(text, str(caught.exception))
+                self.assertNotIn(self.value, str(caught.exception))
+            self.assertNotIn(self.value, session.stderr())
+
+    def test_a_session_that_ends_takes_a_running_command_along(self):
+        self.engine.configure(self.config.replace("timeout_seconds = 2", "timeout_seconds = 600"))
+        session = self.engine.session(*SINCE_URIS)
+        self.addCleanup(session.kill)
+        asking = case.in_background(lambda: self.assertRaises(Exception, ask, session, call("secret", uri="cmd:slow"), "plaintext"))
+        running = lambda: [p for p in self.engine.processes() if p.command[-2:] == ("sleep", "1000")]
+        eventually(running, 10, "the command")
+        session.close(how="SIGTERM", timeout=10)
+        eventually(lambda: not running(), 2, "the command's end")
+        asking()
 
 
 if __name__ == "__main__":
