@@ -1,4 +1,4 @@
-// plugins/snapshotter-overlay/change_set.h — counts what an upper directory holds.
+// plugins/common/overlay/change_set.h — counts what an upper directory holds.
 #pragma once
 #include <cstdint>
 #include <string>

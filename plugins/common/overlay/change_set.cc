@@ -1,4 +1,4 @@
-#include "plugins/snapshotter-overlay/change_set.h"
+#include "plugins/common/overlay/change_set.h"
 
 #include <dirent.h>
 #include <fcntl.h>
