@@ -9,7 +9,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "plugins/common/overlay/fs_context.h"
 #include "plugins/common/sys/sys.h"
 
 namespace dagger::overlay {
@@ -43,26 +42,6 @@ class OverlayMounter final : public Mounter {
   UniqueFd root_;
 };
 
-class OverlayView final : public plugin::View {
- public:
-  // upper: none for a read-only view.
-  OverlayView(UniqueFd root, bool detached, std::optional<Upper> upper)
-      : root_(std::move(root)), detached_(detached), upper_(std::move(upper)) {}
-  int root_fd() const noexcept override { return root_.get(); }
-  bool detached_mount() const noexcept override { return detached_; }
-
-  plugin::SealedLayer seal(plugin::CallContext& ctx) override {
-    if (!upper_) throw Error(Code::invalid_argument, "a read-only view has no changes to seal");
-    root_.reset();
-    return upper_->seal(ctx);
-  }
-
- private:
-  UniqueFd root_;
-  bool detached_;
-  std::optional<Upper> upper_;
-};
-
 Way chosen_way(std::string_view config_json, const std::string& probe_dir) {
   const auto config = nlohmann::json::parse(config_json.empty() ? "{}" : config_json, nullptr, false);
   if (!config.is_object()) throw Error(Code::invalid_argument, "settings are not a JSON object");
@@ -93,18 +72,16 @@ plugin::SnapshotterTraits OverlaySnapshotter::traits() const {
 std::unique_ptr<plugin::View> OverlaySnapshotter::open(const plugin::ViewRequest& request, plugin::CallContext& ctx) {
   if (ctx.cancelled()) throw Error(Code::cancelled, "no one waits for the view any more");
   auto lowers = lower_paths(request, max_lowers);
+  if (auto view = open_nothing(request)) return view;
   OverlayMounter mounter(way_, scratch_);
   if (!request.writable) {
-    if (lowers.empty()) return std::make_unique<OverlayView>(mount_nothing(), true, std::nullopt);
     if (lowers.size() == 1) lowers.push_back(empty_);  // a lone layer is mounted too: its whiteouts must not show
     mounter.mount({std::move(lowers), "", ""});
-    return std::make_unique<OverlayView>(mounter.take(), true, std::nullopt);
+    return std::make_unique<FdView>(mounter.take(), true, std::nullopt);
   }
   Upper upper(request.workspace, lowers);
-  if (lowers.empty() && request.stubs.empty())
-    return std::make_unique<OverlayView>(sys::open_at(AT_FDCWD, upper.path(), O_RDONLY | O_DIRECTORY), false, upper);
   mount_with_stubs(mounter, request, std::move(lowers), upper);
-  return std::make_unique<OverlayView>(mounter.take(), true, std::move(upper));
+  return std::make_unique<FdView>(mounter.take(), true, std::move(upper));
 }
 
 }  // namespace dagger::overlay

@@ -12,7 +12,7 @@ struct ChangeSet {
   std::uint64_t entries = 0;  // objects below the root, whiteouts too
 };
 
-// Walks directory without following links. Bounded stack and open files at any depth. Throws cancelled.
+// Throws cancelled.
 ChangeSet measure(const std::string& directory, plugin::CallContext& ctx);
 
 }  // namespace dagger::overlay

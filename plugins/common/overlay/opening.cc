@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "plugins/common/overlay/change_set.h"
+#include "plugins/common/overlay/fs_context.h"
 #include "plugins/common/overlay/stubs.h"
 #include "plugins/common/sys/sys.h"
 
@@ -58,6 +59,21 @@ plugin::SealedLayer Upper::seal(plugin::CallContext& ctx) const {
   const bool same_root =
       after.st_mode == before_.st_mode && after.st_uid == before_.st_uid && after.st_gid == before_.st_gid;
   return {plugin::form::overlay_trusted, path_, changes.bytes, changes.entries, changes.entries == 0 && same_root};
+}
+
+plugin::SealedLayer FdView::seal(plugin::CallContext& ctx) {
+  if (!upper_) throw Error(Code::invalid_argument, "a read-only view has no changes to seal");
+  root_.reset();
+  return upper_->seal(ctx);
+}
+
+std::unique_ptr<plugin::View> open_nothing(const plugin::ViewRequest& request) {
+  if (!request.stack.empty()) return nullptr;
+  if (!request.writable) return std::make_unique<FdView>(mount_nothing(), true, std::nullopt);
+  if (!request.stubs.empty()) return nullptr;
+  Upper upper(request.workspace, {});
+  auto root = sys::open_at(AT_FDCWD, upper.path(), O_RDONLY | O_DIRECTORY);
+  return std::make_unique<FdView>(std::move(root), false, std::move(upper));
 }
 
 void mount_with_stubs(Mounter& mounter, const plugin::ViewRequest& request, std::vector<std::string> lowers,

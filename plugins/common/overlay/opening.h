@@ -6,10 +6,14 @@
 #pragma once
 #include <sys/stat.h>
 
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dagger/plugin/snapshotter.h"
+#include "dagger/plugin/unique_fd.h"
 
 namespace dagger::overlay {
 
@@ -42,6 +46,25 @@ class Upper {
   std::string path_;
   struct stat before_{};
 };
+
+// A view that no process serves: a detached mount, or a plain directory.
+class FdView final : public plugin::View {
+ public:
+  // upper: none for a read-only view.
+  FdView(UniqueFd root, bool detached, std::optional<Upper> upper)
+      : root_(std::move(root)), detached_(detached), upper_(std::move(upper)) {}
+  int root_fd() const noexcept override { return root_.get(); }
+  bool detached_mount() const noexcept override { return detached_; }
+  plugin::SealedLayer seal(plugin::CallContext& ctx) override;
+
+ private:
+  UniqueFd root_;
+  bool detached_;
+  std::optional<Upper> upper_;
+};
+
+// The view of a request in which there is nothing to stack, neither layers nor stubs; null for any other.
+std::unique_ptr<plugin::View> open_nothing(const plugin::ViewRequest& request);
 
 // Mounts upper on lowers such that the stubs of the request show.
 void mount_with_stubs(Mounter& mounter, const plugin::ViewRequest& request, std::vector<std::string> lowers,
