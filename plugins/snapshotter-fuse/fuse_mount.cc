@@ -98,34 +98,32 @@ bool readable(int fd, int timeout_ms) {
   return n > 0;
 }
 
-}  // namespace
+// While it exists, the process is killed as soon as the call is cancelled (or takes too long, where there is a limit):
+// whoever waits for its answers gets an error then, and nothing hangs.
+class Attended {
+ public:
+  Attended(int process, plugin::CallContext& ctx, int limit_ms = -1) : over_(::eventfd(0, EFD_CLOEXEC)) {
+    if (!over_) sys::fail("make an event");
+    thread_ = std::thread([process, limit_ms, over = over_.get(), cancel = ctx.cancel_fd()] {
+      std::array<pollfd, 2> fds = {pollfd{over, POLLIN, 0}, pollfd{cancel, POLLIN, 0}};
+      while (::poll(fds.data(), fds.size(), limit_ms) < 0 && errno == EINTR) {
+      }
+      if (fds[0].revents == 0) ::syscall(SYS_pidfd_send_signal, process, SIGKILL, nullptr, 0);
+    });
+  }
+  ~Attended() {
+    ::eventfd_write(over_.get(), 1);
+    thread_.join();
+  }
+  Attended(const Attended&) = delete;
+  Attended& operator=(const Attended&) = delete;
 
-// ---- watching ----
-
-struct FuseMount::Attended::Watch {
-  UniqueFd over;
-  std::thread thread;
+ private:
+  UniqueFd over_;
+  std::thread thread_;
 };
 
-FuseMount::Attended::Attended(const FuseMount& mount, plugin::CallContext& ctx, int limit_ms)
-    : watch_(std::make_unique<Watch>()) {
-  watch_->over.reset(::eventfd(0, EFD_CLOEXEC));
-  if (!watch_->over) sys::fail("make an event");
-  watch_->thread = std::thread([=, over = watch_->over.get(), cancel = ctx.cancel_fd(), process = mount.process()] {
-    std::array<pollfd, 2> fds = {pollfd{over, POLLIN, 0}, pollfd{cancel, POLLIN, 0}};
-    while (::poll(fds.data(), fds.size(), limit_ms) < 0 && errno == EINTR) {
-    }
-    if (fds[0].revents == 0) ::syscall(SYS_pidfd_send_signal, process, SIGKILL, nullptr, 0);
-  });
-}
-
-FuseMount::Attended::~Attended() {
-  const std::uint64_t one = 1;
-  sys::write_all(watch_->over.get(), {reinterpret_cast<const char*>(&one), sizeof one});
-  watch_->thread.join();
-}
-
-// ---- the mount ----
+}  // namespace
 
 void probe() {
   open_device();
@@ -158,7 +156,7 @@ UniqueFd FuseMount::start(plugin::Host& host, const std::string& program, const 
 FuseMount::FuseMount(plugin::Host& host, const std::string& program, const MountRequest& request,
                      plugin::CallContext& ctx) {
   process_ = start(host, program, request);
-  const Attended attended(*this, ctx, patience_ms);
+  const Attended attended(process_.get(), ctx, patience_ms);
   struct stat st{};
   if (::fstat(root_.get(), &st) != 0) {
     if (ctx.cancelled()) throw Error(Code::cancelled, "no one waits for the view any more");
@@ -170,10 +168,6 @@ FuseMount::FuseMount(plugin::Host& host, const std::string& program, const Mount
 FuseMount::~FuseMount() {
   sys::end_child(process_);
   root_.reset();
-}
-
-void FuseMount::check_alive() {
-  if (!process_ || readable(process_.get(), 0)) fail();
 }
 
 void FuseMount::fail() {
@@ -188,9 +182,9 @@ void FuseMount::fail() {
 }
 
 void FuseMount::finish(plugin::CallContext& ctx) {
-  check_alive();
+  if (readable(process_.get(), 0)) fail();
   {
-    const Attended attended(*this, ctx);
+    const Attended attended(process_.get(), ctx);
     root_.reset();  // the last use: the kernel hands over what is not yet written, then tells the process to end
     if (!readable(process_.get(), patience_ms))
       throw Error(Code::unavailable, "files of a finished step are still in use: their mount does not end");

@@ -4,7 +4,6 @@
 // (/dev/fuse) and the directories as fds, so their paths may have any length and any characters. It dies with this
 // object, and with the engine. One thread at a time. [blocking]
 #pragma once
-#include <memory>
 #include <string>
 
 #include "dagger/plugin/plugin.h"
@@ -29,33 +28,15 @@ class FuseMount {
   int root() const noexcept { return root_.get(); }
   int process() const noexcept { return process_.get(); }  // readable when it has ended
 
-  // Throws unavailable when the process has ended.
-  void check_alive();
   // Ends the mount, and returns when everything that was written is in the upper directory. Nobody may use the mount
   // any more. Throws unavailable when the process failed before; cancelled.
   void finish(plugin::CallContext& ctx);
-
-  // While it exists, the process is killed as soon as the call is cancelled (or takes too long, where there is a
-  // limit): whoever waits for its answers gets an error then, and nothing hangs.
-  class Attended;
 
  private:
   UniqueFd start(plugin::Host& host, const std::string& program, const overlay::MountRequest& request);
   [[noreturn]] void fail();  // reaps the process, and says how it ended and what it said last
 
   UniqueFd root_, process_, words_;
-};
-
-class FuseMount::Attended {
- public:
-  Attended(const FuseMount& mount, plugin::CallContext& ctx, int limit_ms = -1);
-  ~Attended();
-  Attended(const Attended&) = delete;
-  Attended& operator=(const Attended&) = delete;
-
- private:
-  struct Watch;
-  std::unique_ptr<Watch> watch_;
 };
 
 }  // namespace dagger::fuse

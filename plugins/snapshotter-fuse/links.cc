@@ -5,129 +5,157 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <climits>
+#include <cstring>
 #include <map>
-#include <optional>
+#include <set>
 #include <utility>
 
 #include "plugins/common/overlay/walk.h"
 #include "plugins/common/sys/sys.h"
-#include "plugins/snapshotter-fuse/marks.h"
 
 namespace dagger::fuse {
 namespace {
-
-// Where the directory dir of the tree at top is: "" or "/a/b".
-class Place {
- public:
-  explicit Place(const std::string& top)
-      : top_(path_of(sys::open_at(AT_FDCWD, top, O_PATH | O_DIRECTORY).get()).size()) {}
-  std::string of(int dir, const char* name) const { return path_of(dir).substr(top_) + "/" + name; }
-
- private:
-  static std::string path_of(int fd) {
-    std::array<char, PATH_MAX> link{};
-    const ssize_t size = ::readlink(sys::fd_path(fd).c_str(), link.data(), link.size());
-    if (size <= 0 || size == PATH_MAX) sys::fail("find a directory");
-    return {link.data(), static_cast<std::size_t>(size)};
-  }
-  std::size_t top_;
-};
 
 bool later(const timespec& a, const timespec& b) {
   return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
 }
 
-// Empty where the tree at root has no such object, or a link on the way to it.
-std::optional<struct stat> look_at(int root, const std::string& path) {
-  const auto fd = sys::try_open_in_root(root, path, O_PATH | O_NOFOLLOW);
+// The times of a directory, put back when what is done in it is done.
+class KeptTimes {
+ public:
+  explicit KeptTimes(int dir) : dir_(dir) {
+    if (::fstat(dir, &st_) != 0) sys::fail("look at a directory");
+  }
+  void put_back() const {
+    const timespec times[] = {st_.st_atim, st_.st_mtim};
+    if (::futimens(dir_, times) != 0) sys::fail("set the time of a directory");
+  }
+
+ private:
+  int dir_;
+  struct stat st_{};
+};
+
+void copy_attributes(int from, int to) {
+  constexpr std::size_t most = 1 << 16;  // of the names, and of a value, in all file systems of Linux
   struct stat st{};
-  if (!fd || ::fstat(fd.get(), &st) != 0) return std::nullopt;
-  return st;
+  if (::fstat(from, &st) != 0 || ::fchown(to, st.st_uid, st.st_gid) != 0 || ::fchmod(to, st.st_mode & 07777) != 0)
+    sys::fail("copy the attributes of a directory");
+  std::string names(most, '\0'), value(most, '\0');
+  const ssize_t size = ::flistxattr(from, names.data(), names.size());
+  for (const char* name = names.data(); size > 0 && name < names.data() + size; name += std::strlen(name) + 1) {
+    if (std::strncmp(name, "trusted.overlay.", std::strlen("trusted.overlay.")) == 0) continue;
+    const ssize_t length = ::fgetxattr(from, name, value.data(), value.size());
+    if (length < 0 || ::fsetxattr(to, name, value.data(), static_cast<std::size_t>(length), 0) != 0)
+      sys::fail(std::string("copy the attribute ") + name);
+  }
+  const timespec times[] = {st.st_atim, st.st_mtim};
+  if (::futimens(to, times) != 0) sys::fail("copy the times of a directory");
 }
 
-struct Copy {
-  std::string path;  // in the upper
-  ino_t upper = 0;
-  timespec changed{};
-};
-using Copies = std::map<ino_t, Copy>;  // by the inode of the layer that they are copies of; the newest of each
-
-// Finds the copies in the upper of files that have several names in their layer.
-class Finder final : public overlay::Visitor {
+// Puts links into the upper.
+class Linker {
  public:
-  Finder(const std::string& upper, const std::vector<std::string>& lowers)
-      : copies(lowers.size()), place_(upper), paths_(lowers) {}
-  void entry(int dir, const char* name, const struct stat& st) override {
-    if (!S_ISREG(st.st_mode)) return;
-    std::array<char, PATH_MAX> origin{};
-    const auto file = sys::fd_path(dir) + "/" + name;
-    if (::lgetxattr(file.c_str(), origin_mark, origin.data(), origin.size() - 1) <= 0) return;
-    if (lowers_.empty())
-      for (const auto& path : paths_) lowers_.push_back(sys::open_at(AT_FDCWD, path, O_PATH | O_DIRECTORY));
-    for (std::size_t i = 0; i < lowers_.size(); ++i) {
-      const auto original = look_at(lowers_[i].get(), origin.data());
-      if (!original) continue;
-      if (!S_ISREG(original->st_mode) || original->st_nlink < 2) return;
-      auto& copy = copies[i][original->st_ino];
-      if (copy.path.empty() || later(st.st_ctim, copy.changed)) copy = {place_.of(dir, name), st.st_ino, st.st_ctim};
-      return;
-    }
+  Linker(const std::string& upper, Merged& lowers)
+      : upper_(sys::open_at(AT_FDCWD, upper, O_RDONLY | O_DIRECTORY)), lowers_(lowers) {}
+
+  void link(const std::string& from, const std::string& to) {
+    const auto slash = to.rfind('/');
+    const auto name = to.substr(slash + 1);
+    const auto parent = directory(to.substr(0, slash));
+    const KeptTimes times(parent.get());
+    if (::unlinkat(parent.get(), name.c_str(), 0) != 0 && errno != ENOENT) sys::fail("remove " + to);
+    if (::linkat(upper_.get(), from.c_str() + 1, parent.get(), name.c_str(), 0) != 0) sys::fail("link " + to);
+    times.put_back();
   }
-  std::vector<Copies> copies;  // by layer
 
  private:
-  Place place_;
-  const std::vector<std::string>& paths_;
-  std::vector<UniqueFd> lowers_;  // opened for the first copy
+  // Made as the layers have it, where the upper has none.
+  UniqueFd directory(const std::string& path) {
+    UniqueFd here = sys::open_at(upper_.get(), ".", O_RDONLY | O_DIRECTORY);
+    for (std::size_t start = 1; start < path.size();) {
+      const auto end = std::min(path.find('/', start), path.size());
+      const auto name = path.substr(start, end - start);
+      UniqueFd next(::openat(here.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (!next) next = copy(here.get(), name, path.substr(0, end));
+      here = std::move(next);
+      start = end + 1;
+    }
+    return here;
+  }
+  UniqueFd copy(int parent, const std::string& name, const std::string& path) {
+    const auto original = lowers_.find(path);
+    if (!original) throw Error(Code::internal, "directory " + path + " is in no layer");
+    const auto from =
+        sys::open_at(lowers_.directory(original->layer), path.substr(1), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    const KeptTimes times(parent);
+    if (::mkdirat(parent, name.c_str(), 0700) != 0) sys::fail("make directory " + path);
+    auto made = sys::open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    copy_attributes(from.get(), made.get());
+    times.put_back();
+    return made;
+  }
+
+  UniqueFd upper_;
+  Merged& lowers_;
 };
 
-// Looks for the further names in one layer, and gives them to the copies.
-class Linker final : public overlay::Visitor {
+// The copies of one layer's files, by inode of the original, with all names that it has there.
+struct Group {
+  const Copy* newest = nullptr;
+  std::set<std::pair<std::string, ino_t>> copies;
+  std::vector<std::string> names;
+};
+using Groups = std::map<ino_t, Group>;
+
+class NameFinder final : public overlay::Visitor {
  public:
-  Linker(int root, const std::string& upper, const std::string& lower, const Copies& copies)
-      : root_(root), upper_(sys::open_at(AT_FDCWD, upper, O_PATH | O_DIRECTORY)), place_(lower), copies_(copies) {}
+  NameFinder(const std::string& layer, Groups& groups) : place_(layer), groups_(groups) {}
   void entry(int dir, const char* name, const struct stat& st) override {
     if (!S_ISREG(st.st_mode) || st.st_nlink < 2) return;
-    const auto copy = copies_.find(st.st_ino);
-    if (copy != copies_.end()) link(copy->second, place_.of(dir, name), st.st_ino);
+    const auto group = groups_.find(st.st_ino);
+    if (group != groups_.end()) group->second.names.push_back(place_.of(dir) + "/" + name);
   }
 
  private:
-  void link(const Copy& copy, const std::string& path, ino_t shown) {
-    const auto here = look_at(upper_.get(), path);
-    if (here && here->st_ino == copy.upper) return;
-    const auto seen = look_at(root_, path);
-    if (!seen || seen->st_ino != shown) return;  // removed, or another file by now
-    const auto slash = path.rfind('/');
-    const auto name = path.substr(slash + 1);
-    const auto parent = sys::open_in_root(root_, path.substr(0, slash + 1), O_RDONLY | O_DIRECTORY);
-    struct stat before{};
-    if (::fstat(parent.get(), &before) != 0 || ::unlinkat(parent.get(), name.c_str(), 0) != 0 ||
-        ::linkat(root_, copy.path.c_str() + 1, parent.get(), name.c_str(), 0) != 0)
-      sys::fail("link " + path + " to " + copy.path);
-    const timespec times[] = {before.st_atim, before.st_mtim};
-    if (::futimens(parent.get(), times) != 0) sys::fail("set the time of the directory of " + path);
-  }
-
-  int root_;
-  UniqueFd upper_;
   Place place_;
-  const Copies& copies_;
+  Groups& groups_;
 };
 
 }  // namespace
 
-void complete_links(int root, const std::string& upper, const std::vector<std::string>& lowers,
+void complete_links(const std::string& upper, Merged& lowers, const std::vector<Copy>& copies,
                     plugin::CallContext& ctx) {
-  Finder finder(upper, lowers);
-  overlay::walk(upper, finder, ctx);
-  for (std::size_t i = 0; i < lowers.size(); ++i) {
-    if (finder.copies[i].empty()) continue;
-    Linker linker(root, upper, lowers[i], finder.copies[i]);
-    overlay::walk(lowers[i], linker, ctx);
+  std::map<std::size_t, Groups> by_layer;
+  for (const auto& copy : copies) {
+    const auto original = lowers.find(copy.origin);
+    if (!original) continue;
+    auto& group = by_layer[original->layer][original->st.st_ino];
+    if (group.newest == nullptr || later(copy.changed, group.newest->changed)) group.newest = &copy;
+    group.copies.emplace(copy.path, copy.inode);
+  }
+  if (by_layer.empty()) return;
+
+  std::vector<std::string> all = {upper};
+  for (std::size_t i = 0; i < lowers.size(); ++i) all.push_back(lowers.path(i));
+  Merged view(std::move(all));
+  Linker linker(upper, lowers);
+  for (auto& [layer, groups] : by_layer) {
+    NameFinder finder(lowers.path(layer), groups);
+    overlay::walk(lowers.path(layer), finder, ctx);
+    for (const auto& [inode, group] : groups) {
+      for (const auto& name : group.names) {
+        const auto shown = view.find(name);
+        if (!shown) continue;
+        const auto now = shown->st.st_ino;
+        const bool older_copy = shown->layer == 0 && now != group.newest->inode && group.copies.count({name, now}) != 0;
+        const bool original = shown->layer == layer + 1 && now == inode;
+        if (older_copy || original) linker.link(group.newest->path, name);
+      }
+    }
   }
 }
 

@@ -1,18 +1,21 @@
 // plugins/snapshotter-fuse/links.h — the further names of files that a step changed.
 //
-// The view shows several names of one file of a layer as what they are, but fuse-overlayfs copies a changed file to one
-// of them only, and not always to the one that was used: sealed, the change would appear under another name. So all
-// names that the view still shows become names of the copy.
+// A file with several names in its layer is one file in a view, too: a change shows under all of them, mostly. But
+// fuse-overlayfs copies the changed file to one name only, and not always to the one that was used: sealed like that,
+// the change would be under a name where nobody made it. So the copy gets all names that the file had and still has.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "dagger/plugin/plugin.h"
+#include "plugins/snapshotter-fuse/marks.h"
+#include "plugins/snapshotter-fuse/merged.h"
 
 namespace dagger::fuse {
 
-// root: of the writable view, which nobody else uses; lowers: topmost first. [blocking] Throws cancelled, no_space.
-void complete_links(int root, const std::string& upper, const std::vector<std::string>& lowers,
+// copies: all that are in the upper; of several of one file the newest counts. Times of directories stay. [blocking]
+// Throws cancelled, no_space.
+void complete_links(const std::string& upper, Merged& lowers, const std::vector<Copy>& copies,
                     plugin::CallContext& ctx);
 
 }  // namespace dagger::fuse

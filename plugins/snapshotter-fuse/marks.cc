@@ -1,14 +1,14 @@
 #include "plugins/snapshotter-fuse/marks.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <string_view>
-#include <vector>
 
 #include "plugins/common/overlay/walk.h"
 #include "plugins/common/sys/sys.h"
@@ -16,30 +16,29 @@
 namespace dagger::fuse {
 namespace {
 
-constexpr const char* opaque_mark = "trusted.overlay.opaque";
+constexpr const char* origin_mark = "user.fuseoverlayfs.origin";
 constexpr std::string_view prefix = ".wh.", opaque_file = ".wh..wh..opq", its_whiteout = ".wh..opq";
-
-bool is_whiteout(const struct stat& st) { return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0); }
 
 class Cleaner final : public overlay::Visitor {
  public:
+  Cleaner(const std::string& upper, Merged& lowers) : place_(upper), lowers_(lowers) {}
+
   void enter(int dir) override {
-    const bool inherited = !levels_.empty() && levels_.back();
-    char value = 0;
-    const bool own = ::fgetxattr(dir, opaque_mark, &value, 1) == 1 && value == 'y';
-    if (own && inherited && ::fremovexattr(dir, opaque_mark) != 0) sys::fail("remove a mark");
-    levels_.push_back(own || inherited);
     if (::fstat(dir, &before_) != 0) sys::fail("look at a directory");
     changed_ = false;
+    const bool above = !alone_.empty() && alone_.back(), marked = is_opaque(dir);
+    if (marked && (above || !lowers_.find(place_.of(dir))) && ::fremovexattr(dir, opaque_mark) != 0)
+      sys::fail("remove a mark");
+    alone_.push_back(above || marked);
   }
 
   void entry(int dir, const char* name, const struct stat& st) override {
     if (std::string_view(name).substr(0, prefix.size()) == prefix && !S_ISDIR(st.st_mode)) return convert(dir, name);
-    if (is_whiteout(st) && levels_.back()) return remove(dir, name);  // there is nothing below to hide
-    if (!S_ISREG(st.st_mode)) return;
-    const auto path = sys::fd_path(dir) + "/" + name;
-    if (::lremovexattr(path.c_str(), origin_mark) != 0 && errno != ENODATA && errno != EOPNOTSUPP)
-      sys::fail(std::string("remove a mark of ") + name);
+    if (is_whiteout(st)) {
+      if (!hides(dir, name)) remove(dir, name);
+    } else if (S_ISREG(st.st_mode)) {
+      clean_file(dir, name, st);
+    }
   }
 
   void listed(int dir) override {
@@ -47,12 +46,27 @@ class Cleaner final : public overlay::Visitor {
     if (changed_ && ::futimens(dir, times) != 0) sys::fail("set the time of a directory");
   }
 
-  void leave() override { levels_.pop_back(); }
+  void leave() override { alone_.pop_back(); }
+
+  std::vector<Copy> copies;
 
  private:
+  std::string path(int dir, const char* name) const { return place_.of(dir) + "/" + name; }
+  bool hides(int dir, const char* name) { return !alone_.back() && lowers_.find(path(dir, name)); }
+
   void remove(int dir, const char* name) {
     if (::unlinkat(dir, name, 0) != 0) sys::fail(std::string("remove ") + name);
     changed_ = true;
+  }
+
+  void clean_file(int dir, const char* name, const struct stat& st) {
+    std::array<char, PATH_MAX> origin{};
+    const auto file = sys::fd_path(dir) + "/" + name;
+    if (::lgetxattr(file.c_str(), origin_mark, origin.data(), origin.size() - 1) <= 0) return;
+    if (::lremovexattr(file.c_str(), origin_mark) != 0) sys::fail(std::string("remove a mark of ") + name);
+    Copy copy{path(dir, name), std::string("/") + origin.data(), st.st_ino, st.st_ctim};
+    const auto original = lowers_.find(copy.origin);
+    if (original && S_ISREG(original->st.st_mode) && original->st.st_nlink > 1) copies.push_back(std::move(copy));
   }
 
   // A name with the prefix of whiteouts: none is a file of its own, since the view would not show it.
@@ -60,25 +74,29 @@ class Cleaner final : public overlay::Visitor {
     remove(dir, name);
     if (name == its_whiteout) return;
     if (name == opaque_file) {
-      if (!levels_.back() && ::fsetxattr(dir, opaque_mark, "y", 1, 0) != 0) sys::fail("mark a directory as opaque");
-      levels_.back() = true;
+      if (!alone_.back() && lowers_.find(place_.of(dir)) && ::fsetxattr(dir, opaque_mark, "y", 1, 0) != 0)
+        sys::fail("mark a directory as opaque");
+      alone_.back() = true;
       return;
     }
     const auto hidden = name + prefix.size();
-    if (!levels_.back() && ::mknodat(dir, hidden, S_IFCHR, makedev(0, 0)) != 0 && errno != EEXIST)
+    if (hides(dir, hidden) && ::mknodat(dir, hidden, S_IFCHR, makedev(0, 0)) != 0 && errno != EEXIST)
       sys::fail(std::string("make a whiteout of ") + hidden);
   }
 
-  std::vector<bool> levels_;  // whether what is below is hidden there, by level
-  struct stat before_{};      // of the directory that is being read
+  Place place_;
+  Merged& lowers_;
+  std::vector<bool> alone_;  // whether nothing of the lowers shows there, by level
+  struct stat before_{};     // of the directory that is being read
   bool changed_ = false;
 };
 
 }  // namespace
 
-void clean_marks(const std::string& upper, plugin::CallContext& ctx) {
-  Cleaner cleaner;
+std::vector<Copy> clean_marks(const std::string& upper, Merged& lowers, plugin::CallContext& ctx) {
+  Cleaner cleaner(upper, lowers);
   overlay::walk(upper, cleaner, ctx);
+  return std::move(cleaner.copies);
 }
 
 }  // namespace dagger::fuse

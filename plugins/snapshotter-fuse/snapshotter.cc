@@ -15,6 +15,7 @@
 #include "plugins/snapshotter-fuse/fuse_mount.h"
 #include "plugins/snapshotter-fuse/links.h"
 #include "plugins/snapshotter-fuse/marks.h"
+#include "plugins/snapshotter-fuse/merged.h"
 
 namespace dagger::fuse {
 namespace {
@@ -51,13 +52,10 @@ class FuseView final : public plugin::View {
 
   plugin::SealedLayer seal(plugin::CallContext& ctx) override {
     if (!upper_) throw Error(Code::invalid_argument, "a read-only view has no changes to seal");
-    mount_->check_alive();
-    {
-      const FuseMount::Attended attended(*mount_, ctx);
-      complete_links(mount_->root(), upper_->path(), lowers_, ctx);
-    }
     mount_->finish(ctx);
-    clean_marks(upper_->path(), ctx);
+    Merged layers(lowers_);
+    const auto copies = clean_marks(upper_->path(), layers, ctx);
+    complete_links(upper_->path(), layers, copies, ctx);
     return upper_->seal(ctx);
   }
 
