@@ -181,10 +181,11 @@ void FuseMount::fail() {
   throw Error(Code::unavailable, text);
 }
 
-void FuseMount::finish(plugin::CallContext& ctx) {
+void FuseMount::finish(plugin::CallContext& ctx, const std::function<void(int root)>& last_look) {
   if (readable(process_.get(), 0)) fail();
   {
     const Attended attended(process_.get(), ctx);
+    last_look(root_.get());
     root_.reset();  // the last use: the kernel hands over what is not yet written, then tells the process to end
     if (!readable(process_.get(), patience_ms))
       throw Error(Code::unavailable, "files of a finished step are still in use: their mount does not end");

@@ -4,6 +4,7 @@
 // (/dev/fuse) and the directories as fds, so their paths may have any length and any characters. It dies with this
 // object, and with the engine. One thread at a time. [blocking]
 #pragma once
+#include <functional>
 #include <string>
 
 #include "dagger/plugin/plugin.h"
@@ -29,8 +30,9 @@ class FuseMount {
   int process() const noexcept { return process_.get(); }  // readable when it has ended
 
   // Ends the mount, and returns when everything that was written is in the upper directory. Nobody may use the mount
-  // any more. Throws unavailable when the process failed before; cancelled.
-  void finish(plugin::CallContext& ctx);
+  // any more, but for last_look, which gets its root before. Throws unavailable when the process failed before;
+  // cancelled.
+  void finish(plugin::CallContext& ctx, const std::function<void(int root)>& last_look);
 
  private:
   UniqueFd start(plugin::Host& host, const std::string& program, const overlay::MountRequest& request);

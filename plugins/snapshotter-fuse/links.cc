@@ -114,10 +114,11 @@ using Groups = std::map<ino_t, Group>;
 class NameFinder final : public overlay::Visitor {
  public:
   NameFinder(const std::string& layer, Groups& groups) : place_(layer), groups_(groups) {}
-  void entry(int dir, const char* name, const struct stat& st) override {
-    if (!S_ISREG(st.st_mode) || st.st_nlink < 2) return;
+  bool entry(int dir, const char* name, const struct stat& st) override {
+    if (!S_ISREG(st.st_mode) || st.st_nlink < 2) return true;
     const auto group = groups_.find(st.st_ino);
     if (group != groups_.end()) group->second.names.push_back(place_.of(dir) + "/" + name);
+    return true;
   }
 
  private:

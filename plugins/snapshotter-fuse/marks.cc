@@ -32,13 +32,16 @@ class Cleaner final : public overlay::Visitor {
     alone_.push_back(above || marked);
   }
 
-  void entry(int dir, const char* name, const struct stat& st) override {
-    if (std::string_view(name).substr(0, prefix.size()) == prefix && !S_ISDIR(st.st_mode)) return convert(dir, name);
-    if (is_whiteout(st)) {
+  bool entry(int dir, const char* name, const struct stat& st) override {
+    if (S_ISDIR(st.st_mode)) return true;
+    if (std::string_view(name).substr(0, prefix.size()) == prefix) {
+      convert(dir, name);
+    } else if (is_whiteout(st)) {
       if (!hides(dir, name)) remove(dir, name);
     } else if (S_ISREG(st.st_mode)) {
       clean_file(dir, name, st);
     }
+    return true;
   }
 
   void listed(int dir) override {

@@ -16,6 +16,7 @@
 #include "plugins/snapshotter-fuse/links.h"
 #include "plugins/snapshotter-fuse/marks.h"
 #include "plugins/snapshotter-fuse/merged.h"
+#include "plugins/snapshotter-fuse/times.h"
 
 namespace dagger::fuse {
 namespace {
@@ -52,7 +53,9 @@ class FuseView final : public plugin::View {
 
   plugin::SealedLayer seal(plugin::CallContext& ctx) override {
     if (!upper_) throw Error(Code::invalid_argument, "a read-only view has no changes to seal");
-    mount_->finish(ctx);
+    std::vector<DirectoryTimes> times;
+    mount_->finish(ctx, [&](int root) { times = shown_times(root, upper_->path(), ctx); });
+    set_times(upper_->path(), times);
     Merged layers(lowers_);
     const auto copies = clean_marks(upper_->path(), layers, ctx);
     complete_links(upper_->path(), layers, copies, ctx);

@@ -9,10 +9,11 @@ namespace {
 
 class Count final : public Visitor {
  public:
-  void entry(int, const char*, const struct stat& st) override {
+  bool entry(int, const char*, const struct stat& st) override {
     ++total.entries;
     const bool again = st.st_nlink > 1 && !S_ISDIR(st.st_mode) && !linked_.insert(st.st_ino).second;
     if (!again) total.bytes += static_cast<std::uint64_t>(st.st_blocks) * 512;
+    return true;
   }
   ChangeSet total;
 

@@ -63,8 +63,7 @@ class Walk {
       if (std::strcmp(e->d_name, ".") == 0 || std::strcmp(e->d_name, "..") == 0) continue;
       struct stat st{};
       if (::fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) sys::fail(std::string("look at ") + e->d_name);
-      visitor_.entry(dir, e->d_name, st);
-      if (S_ISDIR(st.st_mode)) levels_.back().emplace_back(e->d_name);
+      if (visitor_.entry(dir, e->d_name, st) && S_ISDIR(st.st_mode)) levels_.back().emplace_back(e->d_name);
     }
     visitor_.listed(dir);
   }

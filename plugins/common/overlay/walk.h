@@ -15,7 +15,8 @@ class Visitor {
  public:
   virtual ~Visitor() = default;
   virtual void enter(int dir) { (void)dir; }  // before its first entry
-  virtual void entry(int dir, const char* name, const struct stat& st) = 0;
+  // Whether to go into it, if it is a directory.
+  virtual bool entry(int dir, const char* name, const struct stat& st) = 0;
   virtual void listed(int dir) { (void)dir; }  // after its last entry, before the directories in it
   virtual void leave() {}                      // after the directories in it
 };

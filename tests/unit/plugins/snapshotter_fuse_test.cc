@@ -149,6 +149,24 @@ TEST_F(Fuse, KeepsTimesOfDirectoriesThatItCleans) {
   EXPECT_EQ(stat_at(AT_FDCWD, sealed.path + "/made").st_mtim.tv_nsec, 5);
 }
 
+TEST_F(Fuse, KeepsTimesOfDirectoriesWhoseFilesChange) {
+  const auto base = make_layer("base");
+  for (const char* name : {"/changed/file", "/set/file", "/more/file"}) put(base + name);
+  const timespec old[] = {{1000, 0}, {1000, 5}}, set[] = {{2000, 0}, {2000, 5}};
+  for (const char* name : {"/changed", "/set", "/more"})
+    ASSERT_EQ(::utimensat(AT_FDCWD, (base + name).c_str(), old, 0), 0);
+  std::vector<Layer> stack = {layer(base)};
+  const auto made = step(*snapshotter, stack, [&](int root) {
+    ASSERT_EQ(::fchmodat(root, "changed/file", 0600, 0), 0);
+    ASSERT_EQ(::utimensat(root, "set", set, 0), 0);
+    ASSERT_EQ(::fchmodat(root, "set/file", 0600, 0), 0);
+    write(root, "/more/new", "x");
+  });
+  EXPECT_EQ(stat_at(AT_FDCWD, made + "/changed").st_mtime, 1000);
+  EXPECT_EQ(stat_at(AT_FDCWD, made + "/set").st_mtime, 2000);
+  EXPECT_GT(stat_at(AT_FDCWD, made + "/more").st_mtime, 2000);
+}
+
 TEST_F(Fuse, ShowsSeveralNamesOfAFileAsOneFile) {
   const auto base = make_layer("base");
   put(base + "/one/a", "text");
