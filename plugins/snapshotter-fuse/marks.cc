@@ -19,6 +19,8 @@ namespace {
 constexpr const char* origin_mark = "user.fuseoverlayfs.origin";
 constexpr std::string_view prefix = ".wh.", opaque_file = ".wh..wh..opq", its_whiteout = ".wh..opq";
 
+bool same(const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
 class Cleaner final : public overlay::Visitor {
  public:
   Cleaner(const std::string& upper, Merged& lowers) : place_(upper), lowers_(lowers) {}
@@ -26,6 +28,7 @@ class Cleaner final : public overlay::Visitor {
   void enter(int dir) override {
     if (::fstat(dir, &before_) != 0) sys::fail("look at a directory");
     changed_ = false;
+    only_copies_ = true;
     const bool above = !alone_.empty() && alone_.back(), marked = is_opaque(dir);
     if (marked && (above || !lowers_.find(place_.of(dir))) && ::fremovexattr(dir, opaque_mark) != 0)
       sys::fail("remove a mark");
@@ -33,19 +36,27 @@ class Cleaner final : public overlay::Visitor {
   }
 
   bool entry(int dir, const char* name, const struct stat& st) override {
-    if (S_ISDIR(st.st_mode)) return true;
+    if (S_ISDIR(st.st_mode)) {
+      only_copies_ = only_copies_ && (alone_.back() || lowers_.find(path(dir, name)));
+      return true;
+    }
     if (std::string_view(name).substr(0, prefix.size()) == prefix) {
       convert(dir, name);
     } else if (is_whiteout(st)) {
+      only_copies_ = false;
       if (!hides(dir, name)) remove(dir, name);
-    } else if (S_ISREG(st.st_mode)) {
-      clean_file(dir, name, st);
+    } else {
+      only_copies_ = S_ISREG(st.st_mode) && clean_file(dir, name, st) && only_copies_;
     }
     return true;
   }
 
   void listed(int dir) override {
-    const timespec times[] = {before_.st_atim, before_.st_mtim};
+    timespec times[] = {before_.st_atim, before_.st_mtim};
+    if (!alone_.back() && only_copies_ && same(before_.st_mtim, before_.st_ctim)) {
+      // Its time is that of the last copy: otherwise nothing has changed in it.
+      if (const auto original = lowers_.find(place_.of(dir))) times[1] = original->st.st_mtim, changed_ = true;
+    }
     if (changed_ && ::futimens(dir, times) != 0) sys::fail("set the time of a directory");
   }
 
@@ -62,19 +73,22 @@ class Cleaner final : public overlay::Visitor {
     changed_ = true;
   }
 
-  void clean_file(int dir, const char* name, const struct stat& st) {
+  // Whether it is a copy of the file that the layers have there.
+  bool clean_file(int dir, const char* name, const struct stat& st) {
     std::array<char, PATH_MAX> origin{};
     const auto file = sys::fd_path(dir) + "/" + name;
-    if (::lgetxattr(file.c_str(), origin_mark, origin.data(), origin.size() - 1) <= 0) return;
+    if (::lgetxattr(file.c_str(), origin_mark, origin.data(), origin.size() - 1) <= 0) return false;
     if (::lremovexattr(file.c_str(), origin_mark) != 0) sys::fail(std::string("remove a mark of ") + name);
     Copy copy{path(dir, name), std::string("/") + origin.data(), st.st_ino, st.st_ctim};
     const auto original = lowers_.find(copy.origin);
-    if (original && S_ISREG(original->st.st_mode) && original->st.st_nlink > 1) copies.push_back(std::move(copy));
+    if (original && S_ISREG(original->st.st_mode) && original->st.st_nlink > 1) copies.push_back(copy);
+    return copy.path == copy.origin;
   }
 
   // A name with the prefix of whiteouts: none is a file of its own, since the view would not show it.
   void convert(int dir, const char* name) {
     remove(dir, name);
+    only_copies_ = false;
     if (name == its_whiteout) return;
     if (name == opaque_file) {
       if (!alone_.back() && lowers_.find(place_.of(dir)) && ::fsetxattr(dir, opaque_mark, "y", 1, 0) != 0)
@@ -91,7 +105,7 @@ class Cleaner final : public overlay::Visitor {
   Merged& lowers_;
   std::vector<bool> alone_;  // whether nothing of the lowers shows there, by level
   struct stat before_{};     // of the directory that is being read
-  bool changed_ = false;
+  bool changed_ = false, only_copies_ = true;
 };
 
 }  // namespace

@@ -67,8 +67,9 @@ bool Merged::any_has(const std::string& path) {
 
 std::optional<Merged::Shown> Merged::find(const std::string& path) {
   const auto inside = path.substr(std::min(path.find_first_not_of('/'), path.size()));
-  if (inside.empty() || !any_has(inside)) return std::nullopt;
+  if (!any_has(inside.empty() ? "." : inside)) return std::nullopt;
   Shown shown;
+  if (inside.empty() && look(directories_.front().get(), ".", shown.st)) return shown;
   for (; shown.layer < directories_.size(); ++shown.layer) {
     const auto answer = ask(directories_[shown.layer].get(), inside, shown.st);
     if (answer == Answer::shown) return shown;

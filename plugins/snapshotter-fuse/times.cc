@@ -19,10 +19,14 @@ class Looker final : public overlay::Visitor {
     if (!entered_) return;
     const auto path = place_.of(dir);
     const auto seen = sys::try_open_in_root(root_, path + "/", O_PATH | O_DIRECTORY);
-    struct stat own{}, shown{};
-    if (!seen || ::fstat(seen.get(), &shown) != 0 || ::fstat(dir, &own) != 0) sys::fail("look at " + path + "/");
-    if (own.st_mtim.tv_sec != shown.st_mtim.tv_sec || own.st_mtim.tv_nsec != shown.st_mtim.tv_nsec)
-      times.push_back({path, shown.st_atim, shown.st_mtim});
+    struct stat own{};
+    struct statx shown{};
+    // Only what is wanted: whoever has read the directory made the kernel forget the time of access, and it would ask
+    // for all of them again.
+    if (!seen || ::statx(seen.get(), "", AT_EMPTY_PATH, STATX_MTIME, &shown) != 0 || ::fstat(dir, &own) != 0)
+      sys::fail("look at " + path + "/");
+    if (own.st_mtim.tv_sec != shown.stx_mtime.tv_sec || own.st_mtim.tv_nsec != shown.stx_mtime.tv_nsec)
+      times.push_back({path, {shown.stx_mtime.tv_sec, shown.stx_mtime.tv_nsec}});
   }
   bool entry(int, const char*, const struct stat&) override { return entered_; }
 
@@ -44,7 +48,7 @@ std::vector<DirectoryTimes> shown_times(int root, const std::string& upper, plug
 
 void set_times(const std::string& upper, const std::vector<DirectoryTimes>& all) {
   for (const auto& t : all) {
-    const timespec times[] = {t.accessed, t.modified};
+    const timespec times[] = {{0, UTIME_OMIT}, t.modified};
     if (::utimensat(AT_FDCWD, (upper + t.path).c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
       sys::fail("set the time of " + t.path);
   }

@@ -12,7 +12,7 @@ namespace dagger::fuse {
 
 struct DirectoryTimes {
   std::string path;  // "" or "/a/b"
-  timespec accessed{}, modified{};
+  timespec modified{};
 };
 
 // root: of the view. [blocking] Throws cancelled.

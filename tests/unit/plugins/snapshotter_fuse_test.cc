@@ -1,5 +1,6 @@
 // What is particular to fuse-overlayfs: its process, what it leaves in layers, and layers that overlay reads and wrote.
 // Needs root.
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 
@@ -151,19 +152,27 @@ TEST_F(Fuse, KeepsTimesOfDirectoriesThatItCleans) {
 
 TEST_F(Fuse, KeepsTimesOfDirectoriesWhoseFilesChange) {
   const auto base = make_layer("base");
-  for (const char* name : {"/changed/file", "/set/file", "/more/file"}) put(base + name);
+  for (const char* name : {"/changed/file", "/set/file", "/more/file", "/read/file"}) put(base + name);
   const timespec old[] = {{1000, 0}, {1000, 5}}, set[] = {{2000, 0}, {2000, 5}};
-  for (const char* name : {"/changed", "/set", "/more"})
+  for (const char* name : {"/changed", "/set", "/more", "/read"})
     ASSERT_EQ(::utimensat(AT_FDCWD, (base + name).c_str(), old, 0), 0);
   std::vector<Layer> stack = {layer(base)};
   const auto made = step(*snapshotter, stack, [&](int root) {
     ASSERT_EQ(::fchmodat(root, "changed/file", 0600, 0), 0);
     ASSERT_EQ(::utimensat(root, "set", set, 0), 0);
+    for (const char* name : {"/set", "/read"}) {
+      const std::unique_ptr<DIR, int (*)(DIR*)> all(::fdopendir(open_in_root(root, name, O_RDONLY).release()),
+                                                    ::closedir);
+      ASSERT_NE(::readdir(all.get()), nullptr);
+    }
     ASSERT_EQ(::fchmodat(root, "set/file", 0600, 0), 0);
+    ASSERT_EQ(::fchmodat(root, "read/file", 0600, 0), 0);
+    stat_at(root, "read");
     write(root, "/more/new", "x");
   });
   EXPECT_EQ(stat_at(AT_FDCWD, made + "/changed").st_mtime, 1000);
   EXPECT_EQ(stat_at(AT_FDCWD, made + "/set").st_mtime, 2000);
+  EXPECT_EQ(stat_at(AT_FDCWD, made + "/read").st_mtime, 1000);
   EXPECT_GT(stat_at(AT_FDCWD, made + "/more").st_mtime, 2000);
 }
 
