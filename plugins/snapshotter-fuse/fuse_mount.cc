@@ -154,7 +154,8 @@ UniqueFd FuseMount::start(plugin::Host& host, const std::string& program, const 
 }
 
 FuseMount::FuseMount(plugin::Host& host, const std::string& program, const MountRequest& request,
-                     plugin::CallContext& ctx) {
+                     plugin::CallContext& ctx)
+    : host_(host) {
   process_ = start(host, program, request);
   const Attended attended(process_.get(), ctx, patience_ms);
   struct stat st{};
@@ -164,25 +165,33 @@ FuseMount::FuseMount(plugin::Host& host, const std::string& program, const Mount
   }
 }
 
+bool FuseMount::ended() const { return process_ && readable(process_.get(), 0); }
+
 // The process first: then nothing waits for its answers.
 FuseMount::~FuseMount() {
+  try {
+    if (ended()) host_.log(plugin::LogLevel::error, reap());
+  } catch (const std::exception&) {  // out of memory
+  }
   sys::end_child(process_);
   root_.reset();
 }
 
-void FuseMount::fail() {
+std::string FuseMount::reap() {
   siginfo_t end{};
-  if (process_ && readable(process_.get(), patience_ms))
+  if (readable(process_.get(), patience_ms))
     ::waitid(P_PIDFD, static_cast<id_t>(process_.get()), &end, WEXITED | WNOWAIT);
   sys::end_child(process_);
   root_.reset();
   std::string text = "fuse-overlayfs, which serves the files, " + described(end);
   if (const auto words = last_words(words_.get()); !words.empty()) text += ": " + words;
-  throw Error(Code::unavailable, text);
+  return text;
 }
 
+void FuseMount::fail() { throw Error(Code::unavailable, reap()); }
+
 void FuseMount::finish(plugin::CallContext& ctx, const std::function<void(int root)>& last_look) {
-  if (readable(process_.get(), 0)) fail();
+  if (ended()) fail();
   {
     const Attended attended(process_.get(), ctx);
     last_look(root_.get());

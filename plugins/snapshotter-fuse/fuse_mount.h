@@ -36,8 +36,11 @@ class FuseMount {
 
  private:
   UniqueFd start(plugin::Host& host, const std::string& program, const overlay::MountRequest& request);
-  [[noreturn]] void fail();  // reaps the process, and says how it ended and what it said last
+  bool ended() const;  // the process, while the mount lasts
+  std::string reap();  // how the process ended, and what it said last
+  [[noreturn]] void fail();
 
+  plugin::Host& host_;
   UniqueFd root_, process_, words_;
 };
 

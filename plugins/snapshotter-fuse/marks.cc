@@ -81,8 +81,20 @@ class Cleaner final : public overlay::Visitor {
     if (::lremovexattr(file.c_str(), origin_mark) != 0) sys::fail(std::string("remove a mark of ") + name);
     Copy copy{path(dir, name), std::string("/") + origin.data(), st.st_ino, st.st_ctim};
     const auto original = lowers_.find(copy.origin);
+    if (original && !S_ISREG(original->st.st_mode) && st.st_size == 0) restore_node(dir, name, st, original->st);
     if (original && S_ISREG(original->st.st_mode) && original->st.st_nlink > 1) copies.push_back(copy);
     return copy.path == copy.origin;
+  }
+
+  // A device, pipe or socket is copied as an empty file.
+  void restore_node(int dir, const char* name, const struct stat& copy, const struct stat& original) {
+    remove(dir, name);
+    const timespec times[] = {copy.st_atim, copy.st_mtim};
+    const mode_t mode = (original.st_mode & S_IFMT) | (copy.st_mode & 07777);
+    if (::mknodat(dir, name, mode, original.st_rdev) != 0 ||
+        ::fchownat(dir, name, copy.st_uid, copy.st_gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+        ::fchmodat(dir, name, copy.st_mode & 07777, 0) != 0 || ::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) != 0)
+      sys::fail(std::string("make ") + name + " again");
   }
 
   // A name with the prefix of whiteouts: none is a file of its own, since the view would not show it.

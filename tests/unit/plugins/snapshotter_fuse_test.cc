@@ -176,6 +176,23 @@ TEST_F(Fuse, KeepsTimesOfDirectoriesWhoseFilesChange) {
   EXPECT_GT(stat_at(AT_FDCWD, made + "/more").st_mtime, 2000);
 }
 
+TEST_F(Fuse, MakesDevicesAndPipesOfWhatItTookForFiles) {
+  const auto base = make_layer("base");
+  ASSERT_EQ(::mknod((base + "/device").c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
+  ASSERT_EQ(::mkfifo((base + "/pipe").c_str(), 0644), 0);
+  std::vector<Layer> stack = {layer(base)};
+  const auto made = step(*snapshotter, stack, [&](int root) {
+    ASSERT_EQ(::renameat(root, "device", root, "renamed"), 0);
+    ASSERT_EQ(::fchmodat(root, "renamed", 0600, 0), 0);
+    ASSERT_EQ(::fchownat(root, "pipe", 3, 4, 0), 0);
+  });
+  const auto device = stat_at(AT_FDCWD, made + "/renamed"), pipe = stat_at(AT_FDCWD, made + "/pipe");
+  EXPECT_EQ(device.st_mode, S_IFCHR | 0600U);
+  EXPECT_EQ(device.st_rdev, makedev(1, 3));
+  EXPECT_EQ(pipe.st_mode, S_IFIFO | 0644U);
+  EXPECT_EQ(pipe.st_uid, 3U);
+}
+
 TEST_F(Fuse, ShowsSeveralNamesOfAFileAsOneFile) {
   const auto base = make_layer("base");
   put(base + "/one/a", "text");
