@@ -6,8 +6,9 @@
 namespace dagger::runner {
 namespace {
 
-constexpr std::size_t ops_at_once = 64;     // keys are hashed on the control thread: in small bites
-constexpr std::size_t max_ops = 1'000'000;  // of one session
+constexpr std::size_t ops_at_once = 64;          // keys are hashed on the control thread: in small bites
+constexpr std::size_t max_ops = 1'000'000;       // of one session
+constexpr std::size_t max_op_bytes = 512 << 20;  // of all their encodings
 constexpr unsigned transfer_threads = 4;
 constexpr std::size_t max_output = 48 << 20;  // of an exec, in one reply
 
@@ -153,6 +154,10 @@ Task<void> ConnectedSession::add_ops(std::vector<dag::Op> ops) {
 
 // An op of one call may refer to ops of the calls before it, so they are added in the order in which they came.
 Task<link::Empty> ConnectedSession::put_ops(link::PutOps request, CancelToken) {
+  for (const auto& encoded : request.ops) put_bytes_ += encoded.size();
+  if (put_bytes_ > max_op_bytes)
+    throw Error(Code::no_space, "the steps of the session take more than " + std::to_string(max_op_bytes >> 20) +
+                                    " MiB; put large values in files, or start another session");
   auto turn = op_puts_.enter(loop_);
   auto ops = co_await on_pool(loop_, solver_.io(), [&] {
     std::vector<dag::Op> decoded;

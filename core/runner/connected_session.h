@@ -15,7 +15,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -142,10 +141,11 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   std::unique_ptr<link::Peer> peer_;
   std::string name_, scope_, inside_exec_;
   std::shared_ptr<dag::Graph> graph_;
-  std::unordered_set<Digest> mentioned_;
+  std::set<Digest> mentioned_;
   // Of recipes, one that is being put too. Not a hash table: growing a large one holds the control thread.
   std::set<Digest> kept_ops_;
   Sequence op_puts_, recipe_puts_;
+  std::size_t put_bytes_ = 0;  // of put_ops
   std::size_t kept_recipes_ = 0, kept_bytes_ = 0;
   std::deque<link::Event> pending_;
   std::size_t pending_output_ = 0;  // bytes of it

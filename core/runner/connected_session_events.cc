@@ -7,6 +7,7 @@ namespace dagger::runner {
 namespace {
 
 constexpr std::size_t max_pending_output = 1 << 20;   // beyond it, output is left out of the stream (the log has it)
+constexpr std::size_t max_pending = 100'000;          // events of any kind
 constexpr std::size_t max_pending_progress = 10'000;  // events; beyond it, progress is left out as well
 constexpr std::size_t events_at_once = 1000;          // in one notification, in one turn of the control thread
 constexpr std::size_t event_text_at_once = 256 << 10;
@@ -16,7 +17,8 @@ constexpr std::chrono::milliseconds backlog_pause{20};
 }  // namespace
 
 void ConnectedSession::event(const link::Event& event) {
-  if (closed_ || (pending_output_ > max_pending_output && event.kind == link::EventKind::log) ||
+  if (closed_ || pending_.size() > max_pending ||
+      (pending_output_ > max_pending_output && event.kind == link::EventKind::log) ||
       (pending_.size() > max_pending_progress && event.kind == link::EventKind::progress))
     return;
   pending_output_ += event.text.size();

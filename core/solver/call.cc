@@ -40,8 +40,9 @@ Task<void> answer(std::shared_ptr<CallOwner> owner, std::function<Task<T>(CallOw
 
 }  // namespace
 
-void Call::log(plugin::LogLevel, std::string_view line) noexcept {
-  if (!owner_) return;
+// The client's progress is for people: what only a plugin's author wants to know is left out.
+void Call::log(plugin::LogLevel level, std::string_view line) noexcept {
+  if (!owner_ || level < plugin::LogLevel::info) return;
   loop_.post([owner = owner_, text = std::string(line)]() mutable { owner->log(std::move(text)); });
 }
 

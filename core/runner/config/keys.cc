@@ -99,8 +99,9 @@ std::span<const Key<RegistryConfig>> registry_keys() {
 std::span<const Kind> kinds() {
   static constexpr Kind all[] = {
       {"snapshotter",
-       "How root directories are made of layers. Of several, the first that works on this machine is taken.", nullptr,
-       &Config::snapshotter, true, false},
+       "How root directories are made of layers: \"overlay\", or \"fuse\" where the kernel has none; both read and "
+       "write the same state directory. Of several, the first that works on this machine is taken.",
+       nullptr, &Config::snapshotter, true, false},
       {"executor", "What runs containers. Of several, the first that works on this machine is taken.", nullptr,
        &Config::executor, true, false},
       {"source", "Where images and trees come from, by scheme.", nullptr, &Config::sources, false, true},

@@ -125,6 +125,12 @@ TEST_F(CallTest, WithoutAnOwnerHasNobodyToAsk) {
   }
 }
 
+TEST_F(CallTest, KeepsWhatIsForAuthorsOfPluginsFromTheClient) {
+  call_.log(plugin::LogLevel::debug, "for the author");
+  call_.log(plugin::LogLevel::warn, "for the user");
+  EXPECT_EQ(lines(), std::vector<std::string>{"for the user"});
+}
+
 TEST_F(CallTest, PassesLinesOnInTheirOrder) {
   for (const char* line : {"1", "2", "3"}) call_.log(plugin::LogLevel::info, line);
   EXPECT_EQ(lines(), (std::vector<std::string>{"1", "2", "3"}));
