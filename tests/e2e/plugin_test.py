@@ -121,6 +121,15 @@ class Choices(case.EngineTest):
         self.assertRegex(log, r"executor 'crun' does not work here: .*/no/such/crun")
         self.assertIn("takes the executor plugin 'runc'", log)
 
+    def test_the_same_for_snapshotters(self):
+        self.engine.configure('snapshotter = [{ use = "fuse", settings = { binary = "/no/such" } }, "overlay"]\n')
+        with self.engine.session() as session:
+            written = ask(session, "container", call("from", address=self.image), shell("echo hi > /x"), call("file", path="/x"), "contents")
+            self.assertEqual(written, "hi\n")
+        log = (self.engine.state_dir / "runner.log").read_text()
+        self.assertRegex(log, r"snapshotter 'fuse' does not work here: .*/no/such")
+        self.assertIn("takes the snapshotter plugin 'overlay'", log)
+
     def test_the_list_says_so(self):
         listed = self.engine.dagger("plugin", "list").stdout
         self.assertRegex(listed, r"\tcrun\t.*, 1 of 2: does not work here: .*/no/such/crun")
