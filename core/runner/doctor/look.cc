@@ -15,6 +15,7 @@
 #include <cstring>
 #include <memory>
 #include <sstream>
+#include <system_error>
 
 #include "core/base/ask_child.h"
 #include "core/base/fs.h"
@@ -123,8 +124,9 @@ std::string connect_unix(const std::string& path) {
   if (path.size() >= sizeof address.sun_path) return "the path is too long";
   std::memcpy(address.sun_path, path.c_str(), path.size());
   const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? ""
-                                                                                               : std::strerror(errno);
+  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0
+             ? ""
+             : std::generic_category().message(errno);
 }
 
 // The first of the name's addresses that answers. Hangs as long as resolver and network do.
@@ -138,7 +140,7 @@ std::string connect_tcp(const std::string& host, const std::string& port) {
   for (const auto* a = found; a != nullptr; a = a->ai_next) {
     const UniqueFd fd(::socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol));
     if (fd && ::connect(fd.get(), a->ai_addr, a->ai_addrlen) == 0) return {};
-    problem = std::strerror(errno);
+    problem = std::generic_category().message(errno);
   }
   return problem;
 }
