@@ -12,6 +12,7 @@
 
 namespace dagger::dag {
 
+// Neither moves nor changes while its graph lives: once found, it may be read by any thread.
 struct Vertex {
   Op op;
   Digest digest;
@@ -34,7 +35,7 @@ class Graph {
  private:
   const Vertex& complete(Op op, const Digest& digest);
   std::string scope_;
-  std::unordered_map<Digest, std::unique_ptr<Vertex>> vertices_;
+  std::unordered_map<Digest, std::unique_ptr<const Vertex>> vertices_;
 };
 
 }  // namespace dagger::dag

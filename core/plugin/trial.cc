@@ -53,7 +53,9 @@ json answer(const RegistryOptions& options, std::string_view kind, const PluginC
   try {
     Registry plugins(options, log, spawner);
     plugins.load(kind, choice);
-    return {{"problem", ""}, {"abilities", abilities_of(plugins, kind)}};
+    auto abilities = abilities_of(plugins, kind);
+    if (plugins.list().front().isolated) abilities.emplace_back("isolated");
+    return {{"problem", ""}, {"abilities", abilities}};
   } catch (const Error& e) {
     return {{"problem", e.what()}, {"code", static_cast<int>(e.code())}};
   }
@@ -83,7 +85,7 @@ Trial try_plugin(const RegistryOptions& options, std::string_view kind, const Pl
     case ChildAnswer::End::answered:
       return parse_answer(said.text);
     case ChildAnswer::End::crashed:
-      return broken("it crashed: signal " + std::to_string(said.signal));
+      return broken("its process was killed by " + signal_text(said.signal));
     case ChildAnswer::End::late:
       return broken("its constructor did not return within " + std::to_string(patience.count()) + " s");
     case ChildAnswer::End::exited:

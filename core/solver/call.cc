@@ -49,8 +49,8 @@ void Call::progress(std::string_view what, std::int64_t done, std::int64_t total
   if (!owner_) return;
   // Ten a second are enough for any eye; the last one always goes through.
   const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(Loop::Clock::now().time_since_epoch()).count();
-  if (now - last_progress_ms_ < 100 && done != total) return;
-  last_progress_ms_ = now;
+  auto last = last_progress_ms_.load();
+  if (done != total && (now - last < 100 || !last_progress_ms_.compare_exchange_strong(last, now))) return;
   loop_.post([owner = owner_, text = std::string(what), done, total]() mutable {
     owner->progress(std::move(text), done, total);
   });

@@ -28,10 +28,12 @@ class Look(case.EngineTest):
 
     def test_a_crash_is_an_entry_of_the_list(self):
         file = ZOO / "zoo-crash_static.so"
-        self.engine.configure(f'[[source]]\nuse = "crash_static"\nfile = "{file}"\n')
-        rows, _ = self.rows()
-        (row,) = [row for row in rows if row[1] == "crash_static"]
-        self.assertEqual(row[5], f"{self.engine.config_file}:1:1: does not work here: it crashed: signal 6")
+        for isolation in "none", "process":
+            self.engine.configure(f'[[source]]\nuse = "crash_static"\nfile = "{file}"\nisolation = "{isolation}"\n')
+            rows, _ = self.rows()
+            (row,) = [row for row in rows if row[1] == "crash_static"]
+            self.assertTrue(row[5].startswith(f"{self.engine.config_file}:1:1: does not work here: "), row)
+            self.assertIn("its process was killed by signal ABRT", row[5])
         rows, _ = self.rows("--no-run")
         (row,) = [row for row in rows if row[1] == "crash_static"]
         self.assertEqual(row[5], f"{self.engine.config_file}:1:1")

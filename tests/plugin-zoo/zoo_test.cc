@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "core/base/digest.h"
 #include "core/base/fs.h"
@@ -25,7 +26,7 @@ class Zoo : public ::testing::Test {
 
   PluginChoice choice(const std::string& name, const std::string& file) const {
     PluginChoice c;
-    c.use = name, c.file = file;
+    c.use = name, c.file = file, c.isolation = Isolation::none;
     return c;
   }
   Error refusal(const std::string& file, const PluginChoice& c) {
@@ -330,7 +331,7 @@ TEST_F(Zoo, TriesAPluginInAProcessOfItsOwn) {
   const auto trial = [&](const std::string& name) { return try_plugin(options, "source", choice(name, zoo(name))); };
   EXPECT_EQ(trial("good").problem, "");
   EXPECT_EQ(trial("good").abilities, std::vector<std::string>{"scheme zoo"});
-  EXPECT_EQ(trial("crash_static").problem, "it crashed: signal 6");
+  EXPECT_EQ(trial("crash_static").problem, "its process was killed by signal ABRT");
   EXPECT_EQ(trial("crash_static").code, Code::plugin_fault);
   EXPECT_NE(trial("throws_error").problem.find("no kernel support; load the module zoo"), std::string::npos);
   EXPECT_EQ(trial("throws_error").code, Code::unavailable);
@@ -372,6 +373,19 @@ TEST_F(ZooDeathTest, NamesThePluginThatCrashedInAMethod) {
     load("crash_method").pin({"zoo", "x", {}, ""}, std::nullopt, sink, context_);
   };
   EXPECT_DEATH(crash(), "fatal signal SEGV inside source plugin 'crash_method', pin\\(\\)");
+}
+
+TEST_F(ZooDeathTest, NamesThePluginThatFilledTheStackOfAThread) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto crash = [this] {
+    install_crash_reporter();
+    auto& source = load("crashes");
+    std::thread([&] {
+      Sink sink;
+      source.pin({"zoo", "stack", {}, ""}, std::nullopt, sink, context_);
+    }).join();
+  };
+  EXPECT_DEATH(crash(), "fatal signal SEGV inside source plugin 'crashes', pin\\(\\)");
 }
 
 TEST_F(ZooDeathTest, NamesTheFileThatCrashedWhileLoading) {

@@ -41,7 +41,7 @@ std::string default_state_dir(const ConfigContext& context) {
 
 Config defaults(const ConfigContext& context) {
   Config c;
-  c.plugin_dirs = {context.install_dir + "/lib/dagger/plugins/1"};
+  c.plugin_dirs = {context.install_dir + plugin::bundled_plugins};
   c.state_dir = default_state_dir(context);
   c.snapshotter = {by_default("overlay")};
   c.executor = {by_default("crun"), by_default("runc")};
@@ -118,6 +118,15 @@ void read_value(TomlTable& table, const char* key, Form, std::optional<std::chro
     to = std::chrono::seconds(std::stol(text->substr(0, digits)) * factor);
 }
 
+void read_value(TomlTable& table, const char* key, Form, std::optional<plugin::Isolation>& to) {
+  const auto text = table.text(key);
+  if (!text) return;
+  if (*text == "process" || *text == "none")
+    to = *text == "none" ? plugin::Isolation::none : plugin::Isolation::process;
+  else
+    table.problem(key, "expected \"process\" or \"none\", found \"" + *text + "\"");
+}
+
 // Into its owner; where it was written goes to origins, under prefix and the key's path.
 template <class Owner>
 void read_key(TomlTable& table, const Key<Owner>& key, Owner& owner, std::map<std::string, std::string>& origins,
@@ -160,12 +169,20 @@ class Reader {
     if (!config_.listen.token_file.empty()) read_token_file(sections.at("listen"));
   }
 
+  PluginChoice read_listed(TomlTable table, const Kind& kind) {
+    auto c = read_choice(table, kind.claims);
+    if (kind.chain && c.isolation == plugin::Isolation::process)
+      table.problem("isolation", "plugins of this kind run inside the engine; remove it, or set \"none\"");
+    return c;
+  }
+
   PluginChoice read_choice(TomlTable table, bool claims) {
     PluginChoice c;
     c.origin = table.place();
     for (const auto& key : choice_keys())
       if (claims || key.name != std::string_view("schemes")) read_key(table, key, c, c.places);
-    if (c.use.empty() && table.place("use").empty()) table.problem("use", "is required: the name of the plugin");
+    if (c.use.empty() && (c.places.count("use") != 0 || table.place("use").empty()))
+      table.problem("use", "is required: the name of the plugin");
     c.settings = table.json("settings", c.places).value_or("{}");
     table.check_unknown_keys();
     return c;
@@ -178,7 +195,7 @@ class Reader {
       auto& choices = config_.*kind.choices;
       choices.clear();
       for (const auto& entry : *entries)
-        choices.push_back(entry.name.empty() ? read_choice(entry.table, kind.claims) : named(entry.name, entry.place));
+        choices.push_back(entry.name.empty() ? read_listed(entry.table, kind) : named(entry.name, entry.place));
       if (choices.empty() && kind.chain) root_.problem(kind.name, "names no plugin; at least one is needed");
     }
     for (auto& [name, table] : root_.table("network").named_tables())

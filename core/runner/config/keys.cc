@@ -75,6 +75,11 @@ std::span<const Key<PluginChoice>> choice_keys() {
        at<&PluginChoice::sha256>},
       {"", "schemes", "of a source or a secret provider: what it shall serve. Default: all that it can.", nullptr,
        Form::any, at<&PluginChoice::claims>},
+      {"", "isolation",
+       "\"process\", in one of its own, or \"none\", inside the engine (always so for snapshotters and executors). "
+       "Default: "
+       "\"none\" for the plugins that came with the engine, \"process\" for all others.",
+       nullptr, Form::any, at<&PluginChoice::isolation>},
   };
   return keys;
 }

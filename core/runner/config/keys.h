@@ -26,7 +26,7 @@ struct Key {
   const char* sample;  // TOML, where the default is nothing; null: told in words only
   Form form;
   std::variant<At<std::string>, At<std::vector<std::string>>, At<bool>, At<std::optional<bool>>, At<unsigned>,
-               At<std::chrono::seconds>>
+               At<std::chrono::seconds>, At<plugin::Isolation>>
       at;
 
   std::string path() const { return *section == '\0' ? std::string(name) : section + std::string(".") + name; }
@@ -42,7 +42,7 @@ struct Kind {
   const char* about;
   const char* sample;  // TOML, where the default is nothing
   std::vector<plugin::PluginChoice> Config::* choices;
-  bool chain;   // the first that works is taken; else all are
+  bool chain;   // the first that works is taken, and it runs inside the engine; else all are
   bool claims;  // knows the key "schemes"
 };
 std::span<const Kind> kinds();  // in the order of the file

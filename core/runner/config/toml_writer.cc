@@ -21,9 +21,12 @@ bool is_secret_key(std::string key) {
 
 }  // namespace
 
-// What JSON and TOML basic strings have in common suffices for both.
+// A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
 std::string toml_text(const std::string& text) {
-  return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+  auto quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+  for (auto at = quoted.find('\x7f'); at != std::string::npos; at = quoted.find('\x7f', at))
+    quoted.replace(at, 1, "\\u007F");
+  return quoted;
 }
 
 std::string toml_key(const std::string& key) {
@@ -66,6 +69,11 @@ std::string to_toml(unsigned value, Form form) {
   std::string digits;
   for (int shift = 9; shift >= 0; shift -= 3) digits += static_cast<char>('0' + ((value >> shift) & 7));
   return toml_text(digits);
+}
+
+std::string to_toml(plugin::Isolation value, Form) {
+  if (value == plugin::Isolation::by_place) return {};
+  return toml_text(value == plugin::Isolation::process ? "process" : "none");
 }
 
 std::string to_toml(std::chrono::seconds value, Form) {

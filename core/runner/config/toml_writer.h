@@ -23,6 +23,7 @@ std::string to_toml(bool value, Form form);
 std::string to_toml(std::optional<bool> value, Form form);
 std::string to_toml(unsigned value, Form form);
 std::string to_toml(std::chrono::seconds value, Form form);
+std::string to_toml(plugin::Isolation value, Form form);
 
 // The value of a key; empty where it is nothing.
 template <class Owner>

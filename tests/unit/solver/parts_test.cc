@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/solver/call.h"
+#include "core/solver/client_owner.h"
 #include "core/solver/exec_run.h"
 #include "core/solver/pins.h"
 #include "tests/support/fake_client.h"
@@ -136,6 +137,25 @@ TEST_F(CallTest, PassesOnTheFirstAndTheLastProgressOfAQuickTransfer) {
   EXPECT_LT(all.size(), 100U);
   EXPECT_EQ(all.front(), "bytes 1/1000");
   EXPECT_EQ(all.back(), "bytes 1000/1000");
+}
+
+TEST(ClientOwner, TellsTheClientUnderTheStep) {
+  LoopThread thread;
+  FakeClient client(thread.loop(), "client");
+  thread.run([&] {
+    TaskGroup tasks(thread.loop());
+    ClientOwner owner(client, Digest::of("step"), {}, tasks);
+    owner.log("a line");
+    owner.progress("layer", 1, 2);
+  });
+  const auto told = client.events();
+  ASSERT_EQ(told.size(), 2U);
+  for (const auto& e : told) EXPECT_EQ(e.op, Digest::of("step"));
+  EXPECT_EQ(client.log(), "a line\n");
+  EXPECT_EQ(told[1].kind, link::EventKind::progress);
+  EXPECT_EQ(told[1].text, "layer");
+  EXPECT_EQ(told[1].done, 1);
+  EXPECT_EQ(told[1].total, 2);
 }
 
 // ---- pins ----
