@@ -7,8 +7,8 @@
 #include <array>
 
 #include "core/base/fs.h"
+#include "core/base/threads.h"
 #include "core/plugin/host_services.h"
-#include "core/plugin/isolation/threads.h"
 
 namespace dagger::plugin::isolation {
 namespace {

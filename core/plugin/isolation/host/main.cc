@@ -12,10 +12,10 @@
 #include <cstdio>
 
 #include "core/base/process.h"
+#include "core/base/threads.h"
 #include "core/plugin/blame.h"
 #include "core/plugin/isolation/host/server.h"
 #include "core/plugin/isolation/log_reader.h"
-#include "core/plugin/isolation/threads.h"
 
 namespace dagger::plugin::isolation {
 namespace {

@@ -1,8 +1,8 @@
 #include "core/plugin/isolation/host/server.h"
 
+#include "core/base/threads.h"
 #include "core/plugin/guard_call.h"
 #include "core/plugin/isolation/host/engine_call.h"
-#include "core/plugin/isolation/threads.h"
 
 namespace dagger::plugin::isolation {
 namespace {

@@ -1,4 +1,5 @@
-// core/plugin/isolation/threads.h — threads that no signal is delivered to: signals belong to the main thread.
+// core/base/threads.h — threads that no signal is delivered to but those of their own faults: all others belong to the
+// main thread.
 #pragma once
 #include <pthread.h>
 #include <signal.h>
@@ -8,9 +9,9 @@
 #include <thread>
 #include <utility>
 
-namespace dagger::plugin::isolation {
+namespace dagger {
 
-// Those that tell of a crash stay open: blocked, they would end the process without a report.
+// Those that tell of a crash are not among them: blocked, they would end the process without a report.
 inline sigset_t all_but_fatal_signals() {
   sigset_t signals;
   ::sigfillset(&signals);
@@ -18,18 +19,18 @@ inline sigset_t all_but_fatal_signals() {
   return signals;
 }
 
-// name: a literal of 15 bytes at most.
+// name: 15 bytes at most.
 template <class F>
-std::thread start_thread(const char* name, F&& run) {
+std::thread start_thread(std::string name, F&& run) {
   const auto blocked = all_but_fatal_signals();
   sigset_t before;
   ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
-  std::thread thread([name, run = std::forward<F>(run)]() mutable {
-    ::prctl(PR_SET_NAME, name);  // of another thread it would take a file
+  std::thread thread([name = std::move(name), run = std::forward<F>(run)]() mutable {
+    ::prctl(PR_SET_NAME, name.c_str());  // of another thread it would take a file
     run();
   });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return thread;
 }
 
-}  // namespace dagger::plugin::isolation
+}  // namespace dagger
