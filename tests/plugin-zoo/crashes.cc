@@ -42,7 +42,7 @@ struct CrashingSource final : zoo::QuietSource {
     if (what == "exit") std::exit(3);  // NOLINT(concurrency-mt-unsafe): that is its defect
     if (what == "stack") deeper("");
     if (what == "heap") overwrite_the_heap();
-    if (what == "hang") ::poll(nullptr, 0, -1);
+    if (what == "hang") ctx.log(LogLevel::info, "hangs"), ::poll(nullptr, 0, -1);
     if (what == "chatter")
       for (;;) ctx.log(LogLevel::info, "still here");
     if (what == "noise") babble("noise", 5);
