@@ -1,8 +1,9 @@
 // What a plugin in a process of its own can do to the engine: make one call fail.
 #include <gtest/gtest.h>
-#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <future>
 #include <thread>
 
@@ -109,7 +110,7 @@ class Hanging : public Isolated {
     isolation::Launch launch;
     launch.program = std::string(BUILD_DIR) + "/lib/dagger/dagger-plugin-host";
     launch.label = "source plugin 'crashes'";
-    launch.start = {zoo("crashes"), "source", "crashes", "", "{}", state_.path(), BUILD_DIR};
+    launch.start = {zoo("crashes"), "source", "crashes", "{}", state_.path(), BUILD_DIR};
     launch.grace = std::chrono::milliseconds(50);
     LoadedPlugin loaded;
     loaded.manifest.kind = "source", loaded.manifest.name = "crashes";
@@ -176,6 +177,23 @@ TEST_F(Isolated, IsStartedAgainFiveTimesAMinuteAtMost) {
                 "minute, and is not for the next "),
       0U)
       << last;
+}
+
+TEST_F(Isolated, IsNotStartedAgainFromAFileThatIsNotTrustedAnyMore) {
+  TempDir mine;
+  const auto file = mine.path() + "/source-crashes.so";
+  std::filesystem::copy_file(zoo("crashes"), file);
+  auto c = choice("crashes");
+  c.file = file;
+  registry_.load("source", c);
+  auto& source = registry_.source("zoo");
+  failure(source, "exit");
+  ::chmod(file.c_str(), 0666);
+  EXPECT_EQ(
+      failure(source, "fine"),
+      "source plugin 'crashes', pin(): its process cannot be started again: is writable by others (mode 0666); run: "
+      "chmod go-w " +
+          file);
 }
 
 TEST_F(Isolated, SaysWhyItsConstructorRefused) {

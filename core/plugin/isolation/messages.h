@@ -95,12 +95,12 @@ enum class Note : std::uint8_t {
 };
 
 struct Start {
-  std::string path, kind, use, sha256, settings, state_dir, install_dir;
+  std::string path, kind, use, settings, state_dir, install_dir;
 };
 template <class A>
 void fields(A& a, Start& v) {
-  a.begin(7), a.field(v.path), a.field(v.kind), a.field(v.use), a.field(v.sha256), a.field(v.settings),
-      a.field(v.state_dir), a.field(v.install_dir);
+  a.begin(6), a.field(v.path), a.field(v.kind), a.field(v.use), a.field(v.settings), a.field(v.state_dir),
+      a.field(v.install_dir);
 }
 
 // What a plugin says of itself, once for all.

@@ -14,6 +14,7 @@
 #include "core/base/process.h"
 #include "core/base/threads.h"
 #include "core/plugin/blame.h"
+#include "core/plugin/file_checks.h"
 #include "core/plugin/isolation/host/server.h"
 #include "core/plugin/isolation/log_reader.h"
 
@@ -29,10 +30,13 @@ void write_log(LogLevel level, std::string_view line) {
   ::send(STDERR_FILENO, packet.data(), packet.size(), MSG_DONTWAIT | MSG_NOSIGNAL);  // lost where nobody reads
 }
 
+// The engine has checked the file, its digest as well; once more what may have changed since.
 LoadedPlugin load(const Start& start, Spawner& spawner) {
+  CheckedFile file{start.path, read_plugin_file_fd(open_trusted(start.path).get())};
+  check_compatible(file.contents.manifest, start.kind, start.use);
   PluginChoice choice;
-  choice.use = start.use, choice.sha256 = start.sha256, choice.settings = start.settings;
-  return run_plugin(check_plugin_file(start.path, start.kind, choice), choice, [&](const Manifest&) {
+  choice.use = start.use, choice.settings = start.settings;
+  return run_plugin(file, choice, [&](const Manifest&) {
     return std::make_unique<HostServices>(start.state_dir, start.install_dir, write_log, spawner);
   });
 }
