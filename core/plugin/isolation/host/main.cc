@@ -41,7 +41,7 @@ LoadedPlugin load(const Start& start, Spawner& spawner) {
   });
 }
 
-int run() {
+int run(std::string_view engine_protocol) {
   ::fcntl(control_fd, F_SETFD, FD_CLOEXEC);
   const auto blocked = all_but_fatal_signals();
   ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
@@ -49,6 +49,11 @@ int run() {
   Channel control{UniqueFd(control_fd)};
   const auto first = control.receive();
   if (!first || first->kind != Kind::call) return 2;
+  if (engine_protocol != protocol) {
+    control.fail(
+        Error(Code::unsupported, "dagger-plugin-host was replaced since the engine has started; start it again"));
+    return 0;
+  }
   Spawner spawner;
   LoadedPlugin plugin;
   try {
@@ -72,9 +77,9 @@ int run() {
 }  // namespace
 }  // namespace dagger::plugin::isolation
 
-int main() {
+int main(int argc, char** argv) {
   try {
-    return dagger::plugin::isolation::run();
+    return dagger::plugin::isolation::run(argc > 0 ? argv[argc - 1] : "");
   } catch (const std::exception& e) {
     std::fprintf(stderr, "dagger-plugin-host: %s; it is started by the engine\n", e.what());
     return 2;
