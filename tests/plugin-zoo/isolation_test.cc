@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include "core/base/fs.h"
@@ -114,10 +115,10 @@ class Impatient : public Isolated {
     launch.grace = std::chrono::milliseconds(50);
     LoadedPlugin loaded;
     loaded.manifest.kind = "source", loaded.manifest.name = name;
-    loaded.instance = isolation::make_source_proxy(std::make_unique<isolation::Supervisor>(launch, spawner_, logs_));
+    loaded.instance = isolation::make_source_proxy(std::make_unique<isolation::Supervisor>(launch, spawner_, *logs_));
     return guard_source(std::move(loaded));
   }
-  isolation::LogReader logs_{quiet_};
+  std::optional<isolation::LogReader> logs_{std::in_place, quiet_};
 };
 
 TEST_F(Impatient, IsKilledWhenItIgnoresThatItIsCancelled) {
@@ -147,6 +148,7 @@ TEST_F(Impatient, SurvivesWhateverTheProcessSays) {
     }
     other.join();
   }
+  logs_.emplace(quiet_);  // the first one has closed what it read
   EXPECT_EQ(fds(), before);
 }
 
