@@ -75,5 +75,5 @@ def measure_tree(setting: Setting, files: int, size: int | None):
     yield Row(f"{name}, first", first, **copied)
     yield Row(f"{name}, unchanged", unchanged, beside="find", beside_values=walks, budget=350 * scale)
     yield Row(f"{name}, one changed", changed, beside="find", beside_values=walks, budget=walked + 50 * scale,
-              budget_text="walk + 50")  # fmt: skip
+              budget_text=f"walk + {50 * scale:g}")  # fmt: skip
     yield Row(f"{name}, exported", exported, **copied)

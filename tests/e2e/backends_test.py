@@ -1,12 +1,10 @@
 """Backends chosen by the configuration alone; plugin files that are no good; a plugin of somebody else."""
 
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 from api_case import ask, call, run, shell
-from support import case, engine
+from support import case, engine, examples
 
 PLUGINS = engine.build_dir() / "lib" / "dagger" / "plugins" / "1"
 
@@ -150,18 +148,7 @@ class ForeignSource(case.EngineTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.work = Path(tempfile.mkdtemp(prefix="dagger-example-"))
-        cls.addClassCleanup(shutil.rmtree, cls.work, ignore_errors=True)
-        example = Path(__file__).resolve().parents[2] / "examples" / "source-hello"
-        for command in (
-            ["cmake", "--install", engine.build_dir(), "--component", "plugin-sdk", "--prefix", cls.work / "prefix"],
-            ["cmake", "-S", example, "-B", cls.work / "build", f"-DCMAKE_PREFIX_PATH={cls.work}/prefix", "-DBUILD_TESTING=OFF"],
-            ["cmake", "--build", cls.work / "build"],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{command} failed:\n{done.stdout}\n{done.stderr}")
-        (cls.file,) = (cls.work / "build").rglob("source-hello.so")
+        cls.file = examples.build(cls, "source-hello")
 
     def setUp(self):
         super().setUp()

@@ -367,7 +367,7 @@ std::unique_ptr<plugin::Running> OciExecutor::start_local(const ExecRequest& req
   std::vector<int> fds = {stdio.in, stdio.out, stdio.err, plan.get(), answer_end.get()};
   fds.insert(fds.end(), p.plan().fds().begin(), p.plan().fds().end());
   auto pidfd = spawner(local.cgroup_parent, all).spawn(fds);
-  return std::make_unique<OciRunning>(std::move(pidfd), std::move(answer), std::move(group));
+  return std::make_unique<OciRunning>(request.args.front(), std::move(pidfd), std::move(answer), std::move(group));
 }
 
 }  // namespace dagger::oci

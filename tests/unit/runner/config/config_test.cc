@@ -223,6 +223,17 @@ TEST(Config, RefusesAFileThatOthersMayWrite) {
   }
 }
 
+TEST(Config, ReportsCharactersThatTomlHasNoPlaceFor) {
+  EXPECT_THAT(problems("[&cache]\n"), HasSubstr("dagger.toml:1:2: "));
+  EXPECT_THAT(problems("[log]\nlevel = \u0392\n"), HasSubstr("dagger.toml:2:9: "));
+}
+
+TEST(Config, ShowsControlCharactersAsTomlWritesThem) {
+  const auto shown = show_config(parse("runner_host = \"unix:///\\u007F\""));
+  EXPECT_THAT(shown, HasSubstr("\\u007F"));
+  EXPECT_EQ(parse(shown).runner_host, "unix:///\x7f");
+}
+
 TEST(Config, ShowsAFileThatGivesTheSameConfigurationAgain) {
   const auto c = parse(R"(
 state_dir = "/s"

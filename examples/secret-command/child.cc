@@ -1,0 +1,95 @@
+#include "child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <system_error>
+
+namespace secret_command {
+namespace {
+
+using dagger::Code;
+using dagger::Error;
+using dagger::UniqueFd;
+
+constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD; not in every libc's header
+
+struct Pipe {
+  UniqueFd read, write;
+  Pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+      throw Error(Code::internal, "cannot make a pipe: " + std::generic_category().message(errno));
+    read.reset(ends[0]);
+    write.reset(ends[1]);
+    ::fcntl(ends[0], F_SETFL, O_NONBLOCK);  // only our end: the command's own may block
+  }
+};
+
+// A pidfd's description in /proc names the process; 0 if it does not.
+int pid_of(int pidfd) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> info(
+      ::fopen(("/proc/self/fdinfo/" + std::to_string(pidfd)).c_str(), "re"), ::fclose);
+  char line[128];
+  int pid = 0;
+  while (info && ::fgets(line, sizeof line, info.get()) != nullptr)
+    if (::sscanf(line, "Pid: %d", &pid) == 1) break;
+  return pid > 1 ? pid : 0;
+}
+
+}  // namespace
+
+Child::Child(dagger::plugin::Host& host, const std::vector<std::string>& argv, std::vector<std::string> env) {
+  if (::access(argv[0].c_str(), X_OK) != 0)
+    throw Error(Code::not_found, argv[0] + " cannot be run: " + std::generic_category().message(errno) +
+                                     "; install it, or correct the setting commands");
+  Pipe out, err;
+  dagger::plugin::Host::Spawn request;
+  request.argv = {setsid_program};
+  request.argv.insert(request.argv.end(), argv.begin(), argv.end());
+  request.env = std::move(env);
+  request.stdio[1] = out.write.get();
+  request.stdio[2] = err.write.get();
+  pidfd_ = host.spawn(request);
+  pid_ = pid_of(pidfd_.get());
+  out_ = std::move(out.read);
+  err_ = std::move(err.read);
+}
+
+Child::~Child() {
+  if (!pidfd_) return;
+  kill();
+  int status = 0;
+  reap(status);
+}
+
+// The process itself, which may not have come as far as its own session; then the session's process group. Its number
+// is not used again before the process is reaped.
+void Child::kill() const noexcept {
+  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  if (pid_ != 0) ::kill(-pid_, SIGKILL);
+}
+
+int Child::reap(int& status) noexcept {
+  siginfo_t info{};
+  while (::waitid(by_pidfd, static_cast<id_t>(pidfd_.get()), &info, WEXITED) != 0 && errno == EINTR) {
+  }
+  pidfd_.reset();
+  status = info.si_status;
+  return info.si_code;
+}
+
+std::string Child::failure() {
+  int status = 0;
+  const int how = reap(status);
+  if (how == CLD_EXITED) return status == 0 ? std::string() : "ended with " + std::to_string(status);
+  return "was ended by signal " + std::to_string(status);
+}
+
+}  // namespace secret_command
