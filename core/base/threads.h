@@ -19,18 +19,29 @@ inline sigset_t all_but_fatal_signals() {
   return signals;
 }
 
+// For a scope: new threads inherit what is blocked.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    const auto blocked = all_but_fatal_signals();
+    ::pthread_sigmask(SIG_BLOCK, &blocked, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
 // name: 15 bytes at most.
 template <class F>
 std::thread start_thread(std::string name, F&& run) {
-  const auto blocked = all_but_fatal_signals();
-  sigset_t before;
-  ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
-  std::thread thread([name = std::move(name), run = std::forward<F>(run)]() mutable {
+  const SignalsBlocked blocked;
+  return std::thread([name = std::move(name), run = std::forward<F>(run)]() mutable {
     ::prctl(PR_SET_NAME, name.c_str());  // of another thread it would take a file
     run();
   });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
 }
 
 }  // namespace dagger

@@ -106,6 +106,21 @@ class BadPlugins(case.EngineTest):
         self.assertEqual(data["container"]["from"]["withExec"]["stdout"], "hi\n")
 
 
+class Isolated(case.EngineTest):
+    """The bundled plugins of every kind that can be, in processes of their own."""
+
+    def test_a_pipeline_under_it(self):
+        alone = 'isolation = "process"\n'
+        sections = [f'[{name}]\nuse = "{use}"\n{alone}' for name, use in (
+            ("network.host", "host"), ("network.none", "none"), ("[source]", "oci"), ("[secret]", "env"))]  # fmt: skip
+        self.engine.configure("".join(sections) + f'[[cache]]\nuse = "local"\n{alone}settings = {{ path = "{self.engine.dir}/tier" }}\n')
+        with self.engine.session(env={"TOKEN_OF_TEST": "s3cret-value"}) as session:
+            secret = ask(session, call("secret", uri="env://TOKEN_OF_TEST"), "id")
+            variable = call("withSecretVariable", name="TOKEN", secret=secret)
+            said = ask(session, "container", call("from", address=self.image), variable, shell("printf %s $TOKEN | wc -c"), "stdout")
+            self.assertEqual(said.strip(), "12")
+
+
 class CrashingSource(case.EngineTest):
     """A source that crashes: in a process of its own, as every plugin from elsewhere, and inside the engine."""
 
