@@ -3,15 +3,16 @@
 // Ops come in any order; one whose inputs are all known is complete and has a key. Nothing here recurses.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 
 #include "core/dag/keys.h"
 #include "core/dag/op.h"
 
 namespace dagger::dag {
 
+// Neither moves nor changes while its graph lives: once found, it may be read by any thread.
 struct Vertex {
   Op op;
   Digest digest;
@@ -34,7 +35,7 @@ class Graph {
  private:
   const Vertex& complete(Op op, const Digest& digest);
   std::string scope_;
-  std::unordered_map<Digest, std::unique_ptr<Vertex>> vertices_;
+  std::map<Digest, std::unique_ptr<const Vertex>> vertices_;  // a hash table would hold the thread when it grows
 };
 
 }  // namespace dagger::dag

@@ -3,8 +3,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <initializer_list>
+
+#include "core/plugin/alternate_stack.h"
 
 namespace dagger::plugin {
 namespace {
@@ -12,8 +15,20 @@ namespace {
 thread_local const char* volatile current_label = nullptr;
 thread_local const char* volatile current_method = nullptr;
 
-// Async-signal-safe: write(2) and strlen only.
-void say(const char* text) { [[maybe_unused]] const auto n = ::write(STDERR_FILENO, text, std::strlen(text)); }
+// One line, written at once: stderr may be a packet socket. Async-signal-safe.
+class Line {
+ public:
+  void add(const char* text) {
+    const auto n = std::min(std::strlen(text), sizeof text_ - size_);
+    std::memcpy(text_ + size_, text, n);
+    size_ += n;
+  }
+  void write() const { [[maybe_unused]] const auto n = ::write(STDERR_FILENO, text_, size_); }
+
+ private:
+  char text_[1024];
+  std::size_t size_ = 0;
+};
 
 const char* signal_name(int number) {
   switch (number) {
@@ -31,18 +46,20 @@ const char* signal_name(int number) {
 }
 
 void on_fatal(int number) {
-  say("fatal signal ");
-  say(signal_name(number));
-  say(" inside ");
+  Line line;
+  line.add("fatal signal ");
+  line.add(signal_name(number));
+  line.add(" inside ");
   if (const char* label = current_label; label != nullptr) {
-    say(label);
-    say(", ");
-    say(current_method);
-    say("()");
+    line.add(label);
+    line.add(", ");
+    line.add(current_method);
+    line.add("()");
   } else {
-    say("the engine");
+    line.add("the engine");
   }
-  say("\n");
+  line.add("\n");
+  line.write();
   ::raise(number);  // SA_RESETHAND: now the default action, with a core dump where the system makes one
 }
 
@@ -50,6 +67,8 @@ void on_fatal(int number) {
 
 Blame::Blame(const char* label, const char* method) noexcept
     : label_before_(current_label), method_before_(current_method) {
+  thread_local const AlternateStack for_the_report;
+  static_cast<void>(for_the_report);
   current_method = method;
   current_label = label;
 }

@@ -6,7 +6,8 @@
 namespace dagger::plugin {
 
 // Marks the current thread as being inside label, method() for its lifetime; label null: inside the engine again (a
-// callback). Both texts must outlive it. Nests. Costs two stores of a thread-local.
+// callback). Both texts must outlive it. Nests. Costs two stores of a thread-local. The first of a thread gives it a
+// stack for the report.
 class Blame {
  public:
   Blame(const char* label, const char* method) noexcept;

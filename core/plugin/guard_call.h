@@ -2,6 +2,7 @@
 #pragma once
 #include <new>
 #include <string>
+#include <utility>
 
 #include "core/plugin/blame.h"
 #include "core/plugin/loader.h"
@@ -10,21 +11,30 @@ namespace dagger::plugin::detail {
 
 [[noreturn]] inline void fault(const std::string& what) { throw Error(Code::plugin_fault, what); }
 
-// Calls the plugin. The Error that leaves is a copy made by the host.
+// Calls the plugin. Nothing but an Error leaves, and it is a copy made by the host.
 template <class F>
-auto guarded(const std::string& label, const char* method, F&& call) -> decltype(call()) {
-  const Blame blame(label.c_str(), method);
-  const auto doing = [&] { return label + ", " + method + "()"; };
+auto translated(F&& call) -> decltype(call()) {
   try {
     return call();
   } catch (const Error& e) {
-    throw Error(e).in(doing());
+    throw Error(e);
   } catch (const std::bad_alloc&) {
-    throw Error(Code::no_space, "out of memory").in(doing());
+    throw Error(Code::no_space, "out of memory");
   } catch (const std::exception& e) {
-    throw Error(Code::plugin_fault, std::string("unexpected exception: ") + e.what()).in(doing());
+    throw Error(Code::plugin_fault, std::string("unexpected exception: ") + e.what());
   } catch (...) {
-    throw Error(Code::plugin_fault, "unexpected non-standard exception").in(doing());
+    throw Error(Code::plugin_fault, "unexpected non-standard exception");
+  }
+}
+
+// The same, with the plugin and the method in front of the error.
+template <class F>
+auto guarded(const std::string& label, const char* method, F&& call) -> decltype(call()) {
+  const Blame blame(label.c_str(), method);
+  try {
+    return translated(std::forward<F>(call));
+  } catch (const Error& e) {
+    throw Error(e).in(label + ", " + method + "()");
   }
 }
 

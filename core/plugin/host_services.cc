@@ -3,7 +3,6 @@
 #include <algorithm>
 
 namespace dagger::plugin {
-namespace {
 
 Level to_level(LogLevel level) {
   switch (level) {
@@ -18,22 +17,18 @@ Level to_level(LogLevel level) {
     case LogLevel::error:
       return Level::error;
   }
-  return Level::error;  // an int from a plugin can be anything
+  return Level::error;
 }
 
-}  // namespace
-
-HostServices::HostServices(std::string label, std::string state_dir, std::string install_dir, Log& log,
-                           Spawner& spawner)
-    : label_(std::move(label)),
-      state_dir_(std::move(state_dir)),
+HostServices::HostServices(std::string state_dir, std::string install_dir, WriteLine write, Spawner& spawner)
+    : state_dir_(std::move(state_dir)),
       install_dir_(std::move(install_dir)),
-      log_(log),
+      write_(std::move(write)),
       spawner_(spawner) {}
 
 void HostServices::log(LogLevel level, std::string_view message) noexcept {
   try {
-    log_.write(to_level(level), label_ + ": " + std::string(message));
+    write_(level, message);
   } catch (...) {  // out of memory: a log never fails its caller
   }
 }
@@ -43,6 +38,7 @@ UniqueFd HostServices::spawn(const Spawn& request) {
     throw Error(Code::invalid_argument, "spawn: the program must be an absolute path");
   SpawnRequest r;
   r.argv = request.argv, r.env = request.env, r.keep = request.keep, r.clone_flags = request.clone_flags;
+  r.new_session = true;
   std::copy(std::begin(request.stdio), std::end(request.stdio), std::begin(r.stdio));
   return spawner_.spawn(r).release();
 }

@@ -1,8 +1,9 @@
 // core/plugin/host_services.h — the host's side of one plugin object: log, directories, children.
 //
-// One per plugin object, made before it and destroyed after it. Log and Spawner belong to main and outlive every
-// plugin. [thread-safe]
+// One per plugin object, made before it and destroyed after it. What it writes to and the Spawner outlive every plugin.
+// [thread-safe]
 #pragma once
+#include <functional>
 #include <string>
 
 #include "core/base/log.h"
@@ -11,10 +12,14 @@
 
 namespace dagger::plugin {
 
+// A level that is none (an int from a plugin can be anything) is an error.
+Level to_level(LogLevel level);
+
 class HostServices final : public Host {
  public:
-  // label: "source plugin 'git'". state_dir is made by the caller.
-  HostServices(std::string label, std::string state_dir, std::string install_dir, Log& log, Spawner& spawner);
+  using WriteLine = std::function<void(LogLevel, std::string_view)>;
+  // state_dir is made by the caller.
+  HostServices(std::string state_dir, std::string install_dir, WriteLine write, Spawner& spawner);
 
   void log(LogLevel level, std::string_view message) noexcept override;
   std::string_view state_dir() const noexcept override { return state_dir_; }
@@ -22,8 +27,8 @@ class HostServices final : public Host {
   UniqueFd spawn(const Spawn& request) override;
 
  private:
-  std::string label_, state_dir_, install_dir_;
-  Log& log_;
+  std::string state_dir_, install_dir_;
+  WriteLine write_;
   Spawner& spawner_;
 };
 

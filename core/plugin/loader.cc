@@ -89,25 +89,28 @@ std::unique_ptr<Plugin> create(dll::shared_library& library, const Manifest& man
 
 }  // namespace
 
-LoadedPlugin load_plugin(const std::string& file, std::string_view kind, const PluginChoice& choice,
-                         const MakeHost& make_host) try {
-  auto checked = check_plugin_file(file, kind, choice);
-  const auto& schema = checked.contents.settings_schema;
-  if (schema) check_plugin_settings(checked.contents.manifest.label(), *schema, choice);
-  // Nothing of the plugin has run so far.
-
-  auto library = map_library(checked.path);
+LoadedPlugin run_plugin(const CheckedFile& file, const PluginChoice& choice, const MakeHost& make_host) {
+  auto library = map_library(file.path);
   for (const char* symbol : {DAGGER_MANIFEST_SYMBOL, DAGGER_CREATE_SYMBOL})
     if (!library.has(symbol))
       throw Error(Code::plugin_fault, std::string("does not export ") + symbol + "; link it with dagger_add_plugin()");
   LoadedPlugin loaded;
-  loaded.path = checked.path;
+  loaded.path = file.path;
   // What is mapped, and not what was in the file a moment ago, is what runs.
   loaded.manifest = to_manifest(library.get<const dagger_plugin_manifest>(DAGGER_MANIFEST_SYMBOL));
-  check_compatible(loaded.manifest, kind, choice.use);
-
+  check_compatible(loaded.manifest, file.contents.manifest.kind, choice.use);
   loaded.host = make_host(loaded.manifest);
   loaded.instance = create(library, loaded.manifest, *loaded.host, choice.settings);
+  return loaded;
+}
+
+LoadedPlugin load_plugin(const std::string& file, std::string_view kind, const PluginChoice& choice,
+                         const MakeHost& make_host) try {
+  const auto checked = check_plugin_file(file, kind, choice);
+  const auto& schema = checked.contents.settings_schema;
+  if (schema) check_plugin_settings(checked.contents.manifest.label(), *schema, choice);
+  // Nothing of the plugin has run so far.
+  auto loaded = run_plugin(checked, choice, make_host);
   if (!schema) check_plugin_settings(loaded.manifest.label(), loaded.instance->config_schema(), choice);
   return loaded;
 } catch (const Error& e) {

@@ -15,6 +15,13 @@
 
 namespace dagger::plugin {
 
+// Below the engine's install directory: the plugins that come with it.
+inline constexpr const char* bundled_plugins = "/lib/dagger/plugins/1";
+
+// Where a plugin runs. by_place: bundled ones inside the engine, others in a process of their own, where their kind can
+// (core/plugin/isolation/isolate.h).
+enum class Isolation { by_place, none, process };
+
 // One plugin that the configuration names.
 struct PluginChoice {
   std::string use;                  // the manifest's name
@@ -22,7 +29,8 @@ struct PluginChoice {
   std::string sha256;               // of the file, 64 hex digits; empty: not checked
   std::string settings = "{}";      // JSON object
   std::vector<std::string> claims;  // schemes (source, secret) or classes (network) it serves; empty: all it offers
-  std::string origin;               // where it was chosen: "/etc/dagger/dagger.toml:12:1"
+  Isolation isolation = Isolation::by_place;
+  std::string origin;                         // where it was chosen: "/etc/dagger/dagger.toml:12:1"
   std::map<std::string, std::string> places;  // JSON pointer of a setting -> where it was written
 };
 
@@ -56,6 +64,11 @@ std::vector<std::string> problems_of(const std::vector<std::string>& dirs, std::
 void check_plugin_settings(const std::string& label, std::string_view schema, const PluginChoice& choice);
 
 using MakeHost = std::function<std::unique_ptr<HostServices>(const Manifest&)>;
+
+// The rest: runs code of a file that passed its checks. choice: its name and its settings, which were checked against
+// the schema in the file if it has one.
+LoadedPlugin run_plugin(const CheckedFile& file, const PluginChoice& choice, const MakeHost& make_host);
+
 LoadedPlugin load_plugin(const std::string& file, std::string_view kind, const PluginChoice& choice,
                          const MakeHost& make_host);
 

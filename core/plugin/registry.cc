@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/fs.h"
+#include "core/plugin/isolation/isolate.h"
 
 namespace dagger::plugin {
 namespace {
@@ -52,12 +53,19 @@ std::unique_ptr<HostServices> Registry::make_host(const Manifest& manifest) {
   auto dir = options_.state_dir + "/plugins/" + manifest.kind + "-" + manifest.name +
              (same == 0 ? "" : "-" + std::to_string(same + 1));
   make_dirs(dir, 0700);
-  return std::make_unique<HostServices>(manifest.label(), std::move(dir), options_.install_dir, log_, spawner_);
+  auto write = [this, label = manifest.label()](LogLevel level, std::string_view line) {
+    log_.write(to_level(level), label + ": " + std::string(line));
+  };
+  return std::make_unique<HostServices>(std::move(dir), options_.install_dir, std::move(write), spawner_);
 }
 
 void Registry::load(std::string_view kind, const PluginChoice& choice) {
   const auto file = find_plugin_file(options_.plugin_dirs, kind, choice);
-  add(load_plugin(file, kind, choice, [this](const Manifest& m) { return make_host(m); }), choice);
+  const MakeHost make = [this](const Manifest& m) { return make_host(m); };
+  if (!isolation::is_isolated(kind, file, choice, options_.install_dir))
+    return add(load_plugin(file, kind, choice, make), choice);
+  if (!logs_) logs_ = std::make_unique<isolation::LogReader>(log_);
+  add(isolation::load_isolated(file, kind, choice, make, spawner_, *logs_), choice, true);
 }
 
 template <class T>
@@ -102,8 +110,8 @@ std::vector<std::string> Registry::claim(Claims<T>& claims, const char* key, T& 
   return served;
 }
 
-void Registry::add(LoadedPlugin plugin, const PluginChoice& choice) {
-  PluginInfo info{plugin.manifest, plugin.path, choice.origin, {}};
+void Registry::add(LoadedPlugin plugin, const PluginChoice& choice, bool isolated) {
+  PluginInfo info{plugin.manifest, plugin.path, choice.origin, {}, isolated};
   const auto& kind = info.manifest.kind;
   const auto label = info.manifest.label();
   const auto only_one = [&](const void* other) {

@@ -1,8 +1,8 @@
 // core/plugin/registry.h — every plugin of this process, by kind and by what it serves.
 //
-// Filled once at start-up, from the configuration, then only read. Owns the plugins, each behind its guard; destroys
-// them in reverse order of loading. Everything that plugins handed out must be gone by then. Lookups are [thread-safe]
-// after the last load().
+// Filled once at start-up, from the configuration, then only read. Owns the plugins, each behind its guard, inside this
+// process or in one of its own (isolation/isolate.h); destroys them in reverse order of loading. Everything that
+// plugins handed out must be gone by then. Lookups are [thread-safe] after the last load().
 #pragma once
 #include <map>
 #include <memory>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/plugin/guard.h"
+#include "core/plugin/isolation/log_reader.h"
 
 namespace dagger::plugin {
 
@@ -24,6 +25,7 @@ struct PluginInfo {
   Manifest manifest;
   std::string path, origin;
   std::vector<std::string> serves;  // schemes or class
+  bool isolated = false;            // runs in a process of its own
 };
 
 class Registry {
@@ -38,8 +40,8 @@ class Registry {
   // invalid_argument for a second snapshotter or executor, or when two plugins serve one scheme or class and the
   // configuration does not choose.
   void load(std::string_view kind, const PluginChoice& choice);
-  // The same for an object that was made in this program.
-  void add(LoadedPlugin plugin, const PluginChoice& choice);
+  // The same for an object that was made in this program, or speaks with another process.
+  void add(LoadedPlugin plugin, const PluginChoice& choice, bool isolated = false);
 
   // Each throws unsupported, with what is configured and the remedy.
   Snapshotter& snapshotter() const;
@@ -76,6 +78,7 @@ class Registry {
   RegistryOptions options_;
   Log& log_;
   Spawner& spawner_;
+  std::unique_ptr<isolation::LogReader> logs_;  // of the first isolated plugin and all others
   std::vector<std::unique_ptr<Plugin>> plugins_;
   std::vector<PluginInfo> infos_;
   Snapshotter* snapshotter_ = nullptr;

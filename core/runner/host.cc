@@ -99,18 +99,19 @@ std::vector<std::string> Host::addresses() const {
 void Host::accept(std::unique_ptr<link::Peer> peer) {
   if (stopping_ || listeners_.empty()) return;  // the peer is closed by its destructor
   idle_.cancel();
-  const auto id = next_service_++;
+  const auto id = next_session_++;
   // Only for a tool of the same user, which will start the next runner: not for every holder of a token.
   if (peer->other().scope == "uid:" + std::to_string(::geteuid()))
     peer->serve(link::method::drain, [this](const std::string&, const CancelToken&) { return drain(); });
-  services_[id] = Service::start(std::move(peer), *solver_, info_, "session-" + std::to_string(id), [this, id] {
-    services_.erase(id);
-    if (!stopping_) rest();
-  });
+  sessions_[id] =
+      ConnectedSession::start(std::move(peer), *solver_, info_, "session-" + std::to_string(id), [this, id] {
+        sessions_.erase(id);
+        if (!stopping_) rest();
+      });
 }
 
 void Host::rest() {
-  if (!services_.empty()) return;
+  if (!sessions_.empty()) return;
   if (draining_) return stop("drained");
   if (options_.on_demand && config_.idle_timeout.count() > 0)
     idle_ = loop_.after(config_.idle_timeout, [this] { stop("idle"); });
@@ -118,7 +119,7 @@ void Host::rest() {
 
 Task<std::string> Host::drain() {
   draining_ = true;
-  const bool alone = services_.size() <= 1;  // but for the one who asks
+  const bool alone = sessions_.size() <= 1;  // but for the one who asks
   log_.info(alone ? "draining: no new sessions" : "draining: when the last session has gone");
   if (alone) listeners_.clear();
   co_return cbor::pack(link::DrainReply{alone});
@@ -133,7 +134,7 @@ void Host::stop(std::string reason) {
 }
 
 Task<void> Host::shut_down() {
-  for (const auto& [id, service] : std::map(services_)) service->close();
+  for (const auto& [id, session] : std::map(sessions_)) session->close();
   co_await solver_->close();
   loop_.stop();
 }

@@ -14,7 +14,7 @@
 #include "core/link/peer.h"
 #include "core/plugin/registry.h"
 #include "core/runner/config/config.h"
-#include "core/runner/service.h"
+#include "core/runner/connected_session.h"
 #include "core/solver/solver.h"
 #include "core/store/store.h"
 
@@ -49,15 +49,15 @@ class Host {
   Log& log_;
   const Config config_;
   const HostOptions options_;
-  ServiceInfo info_;
+  RunnerInfo info_;
   Spawner spawner_;
   plugin::Registry plugins_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<solver::Solver> solver_;
   link::Transport transport_;
   std::vector<std::unique_ptr<link::Transport::Listener>> listeners_;
-  std::map<std::uint64_t, std::shared_ptr<Service>> services_;  // whose links are open
-  std::uint64_t next_service_ = 1;
+  std::map<std::uint64_t, std::shared_ptr<ConnectedSession>> sessions_;  // whose links are open
+  std::uint64_t next_session_ = 1;
   bool draining_ = false, stopping_ = false;
   Loop::Handle idle_;
   TaskGroup stop_;

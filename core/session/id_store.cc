@@ -18,10 +18,20 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 11> letters 
                                                                                     {"GitRepository", "git"},
                                                                                     {"GitRef", "gitref"}}};
 constexpr std::size_t digest_letters = 26;  // 130 bits
+constexpr std::size_t max_shown = 80;
+
+// The beginning of an id, for errors; not cut within a character.
+std::string shown(std::string_view id, std::size_t most) {
+  if (id.size() <= most) return "\"" + std::string(id) + "\"";
+  while (most > 0 && (static_cast<unsigned char>(id[most]) & 0xc0) == 0x80) --most;
+  return "\"" + std::string(id.substr(0, most)) + "...\"";
+}
 
 [[noreturn]] void malformed(std::string_view id) {
   if (id.empty()) throw Error(Code::invalid_argument, "cannot decode empty string as ID");
-  throw Error(Code::invalid_argument, "malformed ID: \"" + std::string(id.substr(0, 100)) + "\"");
+  const auto zero = id.find('\0');
+  throw Error(Code::invalid_argument, "malformed ID: " + shown(id, std::min(zero, max_shown)) +
+                                          (zero == std::string_view::npos ? "" : " holds a zero byte"));
 }
 
 }  // namespace
@@ -36,7 +46,9 @@ std::string make_id(std::string_view kind, std::string_view body) {
 
 std::string kind_of_id(std::string_view id) {
   const auto dash = id.find('-');
-  if (dash == std::string_view::npos || id.size() != dash + 1 + digest_letters) malformed(id);
+  if (dash == std::string_view::npos || id.size() != dash + 1 + digest_letters ||
+      id.find_first_not_of("abcdefghijklmnopqrstuvwxyz234567", dash + 1) != std::string_view::npos)
+    malformed(id);
   const auto* const at = std::ranges::find(letters, id.substr(0, dash), [](const auto& entry) { return entry.second; });
   if (at == letters.end()) malformed(id);
   return std::string(at->first);

@@ -34,6 +34,9 @@ class Session::State {
         services_(loop, files, options.walk_threads, *peer_, plugins, std::move(options.client)),
         tasks_(loop) {
     serve_runner();
+    services_.host.show([this](const link::Events& events) {
+      if (on_events_) on_events_(cbor::pack(events));
+    });
     peer_->start();
   }
 

@@ -40,8 +40,9 @@ Task<void> answer(std::shared_ptr<CallOwner> owner, std::function<Task<T>(CallOw
 
 }  // namespace
 
-void Call::log(plugin::LogLevel, std::string_view line) noexcept {
-  if (!owner_) return;
+// The client's progress is for people: what only a plugin's author wants to know is left out.
+void Call::log(plugin::LogLevel level, std::string_view line) noexcept {
+  if (!owner_ || level < plugin::LogLevel::info) return;
   loop_.post([owner = owner_, text = std::string(line)]() mutable { owner->log(std::move(text)); });
 }
 
@@ -49,8 +50,8 @@ void Call::progress(std::string_view what, std::int64_t done, std::int64_t total
   if (!owner_) return;
   // Ten a second are enough for any eye; the last one always goes through.
   const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(Loop::Clock::now().time_since_epoch()).count();
-  if (now - last_progress_ms_ < 100 && done != total) return;
-  last_progress_ms_ = now;
+  auto last = last_progress_ms_.load();
+  if (done != total && (now - last < 100 || !last_progress_ms_.compare_exchange_strong(last, now))) return;
   loop_.post([owner = owner_, text = std::string(what), done, total]() mutable {
     owner->progress(std::move(text), done, total);
   });

@@ -1,8 +1,9 @@
 // core/solver/call.h — the host's side of one blocking plugin call, for the job it works for.
 //
-// Made on the control thread, used on a pool thread. Questions to the client hop to the control thread and wait there
-// for the answer, or for cancellation.
+// Made on the control thread, used on threads of a pool, also by several at once. Questions to the client hop to the
+// control thread and wait there for the answer, or for cancellation.
 #pragma once
+#include <atomic>
 #include <functional>
 #include <string>
 
@@ -46,7 +47,7 @@ class Call final : public plugin::CallContext {
   Loop& loop_;
   std::shared_ptr<CallOwner> owner_;
   CancelToken cancel_;
-  std::int64_t last_progress_ms_ = 0;
+  std::atomic<std::int64_t> last_progress_ms_ = 0;
 };
 
 }  // namespace dagger::solver

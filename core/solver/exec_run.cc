@@ -12,6 +12,7 @@
 
 #include "core/base/cbor.h"
 #include "core/base/fs.h"
+#include "core/dag/mount_target.h"
 #include "core/store/tree/copy.h"
 #include "core/store/tree/owner.h"
 #include "core/store/tree/tree_ops.h"
@@ -161,9 +162,11 @@ void ExecRun::check_supported() const {
     throw Error(Code::unsupported, "the configured executor has no network of class '" + op_.network_class + "'");
   if (!local && !(op_.redirect_stdin + op_.redirect_stdout + op_.redirect_stderr).empty())
     throw Error(Code::unsupported, "the configured executor runs elsewhere: standard streams cannot be files there");
-  for (const auto& m : op_.mounts)
+  for (const auto& m : op_.mounts) {
+    dag::check_mount_target(m.target);
     if (!offers(traits.mounts, kind_of(m.type)))
       throw Error(Code::unsupported, "the configured executor cannot mount what is wanted at " + m.target);
+  }
 }
 
 // For names of users, also where the executor itself needs no view.
@@ -359,11 +362,13 @@ ExecRun::Streams ExecRun::start(plugin::CallContext& ctx) {
     in = open_in_root(root, inside, O_RDONLY);
   }
   const plugin::Stdio stdio{in.get(), out.get(), err.get()};
-  if (local_executor_ != nullptr) {
-    running_ = local_executor_->start_local(request_, local_, stdio, ctx);
-  } else {
-    transfer_ = std::make_unique<Transfer>(store_, ctx);
-    running_ = executor_.start(request_, stdio, *transfer_, ctx);
+  if (local_executor_ == nullptr) transfer_ = std::make_unique<Transfer>(store_, ctx);
+  try {
+    running_ = local_executor_ != nullptr ? local_executor_->start_local(request_, local_, stdio, ctx)
+                                          : executor_.start(request_, stdio, *transfer_, ctx);
+  } catch (const Error& error) {
+    if (error.code() != Code::invalid_argument) throw;
+    throw Error(error.code(), error.message());  // the user's fault: which plugin found it says nothing to the user
   }
   return streams;
 }
@@ -380,10 +385,16 @@ std::vector<int> ExecRun::lost_fds() const {
   return fds;
 }
 
-void ExecRun::throw_if_lost() const {
-  bool tree = readable(root_->lost_fd());
-  for (const auto& t : trees_) tree = tree || (t && readable(t->lost_fd()));
-  if (tree) throw Error(Code::unavailable, "the files of the process were lost: what serves its mounts has ended");
+void ExecRun::throw_if_lost(plugin::CallContext& ctx) {
+  std::vector<Tree*> lost;
+  if (readable(root_->lost_fd())) lost.push_back(root_.get());
+  for (const auto& t : trees_)
+    if (t && readable(t->lost_fd())) lost.push_back(t.get());
+  if (!lost.empty()) running_.reset();
+  for (Tree* tree : lost)
+    if (tree->workspace) tree->workspace->seal(ctx);
+  if (!lost.empty())
+    throw Error(Code::unavailable, "the files of the process were lost: what serves its mounts has ended");
   if (!readable(running_->done_fd()))
     throw Error(Code::unavailable, "the network of the process was lost: what serves it has ended");
 }

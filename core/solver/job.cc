@@ -1,5 +1,7 @@
 #include "core/solver/job.h"
 
+#include "core/solver/client_owner.h"
+
 namespace dagger::solver {
 namespace {
 
@@ -84,20 +86,10 @@ void Job::ended(link::Outcome outcome, std::string text, std::string how) {
   tell(std::move(e));
 }
 
-void Job::log(std::string line) {
-  link::Event e;
-  e.kind = link::EventKind::log;
-  e.text = std::move(line);
-  tell(std::move(e));
-}
+void Job::log(std::string line) { tell(log_event(std::move(line))); }
 
 void Job::progress(std::string what, std::int64_t done, std::int64_t total) {
-  link::Event e;
-  e.kind = link::EventKind::progress;
-  e.text = std::move(what);
-  e.done = done;
-  e.total = total;
-  tell(std::move(e));
+  tell(progress_event(std::move(what), done, total));
 }
 
 Task<std::string> Job::secret(std::string secret_name) {

@@ -4,8 +4,6 @@
 #include <optional>
 #include <string>
 
-#include "core/solver/call.h"
-#include "core/solver/client.h"
 #include "core/store/store.h"
 #include "dagger/plugin/source.h"
 
@@ -25,25 +23,5 @@ std::string pin_name(const plugin::SourceRef& ref);
 std::optional<store::Stack> find_layer(store::Store& store, const std::string& pin, const plugin::SourceLayer& layer);
 // Names a pin among those of all sources.
 std::string pinned_name(const std::string& scheme, const std::string& pin_digest);
-
-// Answers a source's questions while it pins for one client.
-class PinOwner final : public CallOwner {
- public:
-  PinOwner(Client& client, CancelToken cancel, TaskGroup& tasks)
-      : client_(client), cancel_(std::move(cancel)), tasks_(tasks) {}
-  void log(std::string) override {}
-  void progress(std::string, std::int64_t, std::int64_t) override {}
-  Task<std::optional<plugin::Credentials>> credentials(std::string realm) override {
-    return client_.credentials(std::move(realm), cancel_);
-  }
-  Task<UniqueFd> open_socket(std::string id) override { return client_.open_socket(std::move(id), cancel_); }
-  Task<std::string> secret(std::string name) override { return client_.secret(std::move(name), cancel_); }
-  TaskGroup& questions() override { return tasks_; }
-
- private:
-  Client& client_;
-  CancelToken cancel_;
-  TaskGroup& tasks_;
-};
 
 }  // namespace dagger::solver

@@ -124,7 +124,10 @@ Task<store::Record> Solver::run_process(JobPtr job, ExecRun& run, plugin::Networ
     throw Error(Code::no_space,
                 "the output of the process could not be kept: " + (out_error.empty() ? err_error : out_error));
   if (status.kind == plugin::ExitKind::not_started)
-    throw Error(Code::exec_failed, "process \"" + op.args.front() + "\" could not be started: " + status.message);
+    throw Error(Code::exec_failed,
+                status.message.starts_with("exec: ")  // it names the command itself
+                    ? status.message
+                    : "process \"" + op.args.front() + "\" could not be started: " + status.message);
   if (!as_expected(op.expect, ExecRun::exit_code(status)))
     throw ExecFailed(co_await on_pool(loop_, exec_io_, [&] { return run.failure(status); }));
   co_return co_await on_pool(loop_, exec_io_, [&] { return run.seal(status, call); });
@@ -147,7 +150,7 @@ Task<plugin::ExecStatus> Solver::process_end(JobPtr job, ExecRun& run) {
   if (may_be_lost) co_await ended_or_late(run.done_fd(), termination_grace_);
   Call call = job->call();
   co_return co_await on_pool(loop_, exec_io_, [&] {
-    if (may_be_lost) run.throw_if_lost();
+    if (may_be_lost) run.throw_if_lost(call);
     return run.end(call);
   });
 }

@@ -2,6 +2,7 @@
 #include <map>
 #include <mutex>
 
+#include "core/solver/client_owner.h"
 #include "core/solver/job.h"
 #include "core/solver/pins.h"
 #include "core/store/mend.h"
@@ -95,9 +96,9 @@ std::optional<store::Stack> find_layer(store::Store& store, const std::string& p
   return store::Stack{id};
 }
 
-Task<plugin::PinResult> Solver::pin(Client& client, plugin::SourceRef ref, CancelToken cancel) {
+Task<plugin::PinResult> Solver::pin(Client& client, Digest step, plugin::SourceRef ref, CancelToken cancel) {
   auto& source = backends_.source(ref.scheme);
-  const auto owner = std::make_shared<PinOwner>(client, cancel, work_);
+  const auto owner = std::make_shared<ClientOwner>(client, step, cancel, work_);
   Call call(loop_, owner, cancel);
   co_return co_await on_pool(loop_, io_, [&] {
     std::optional<plugin::Pin> last;

@@ -77,8 +77,9 @@ class Solver {
   // The layers of one output, all present.
   Task<store::Stack> stack(Client& client, dag::Ref ref, CancelToken cancel);
 
-  // Pins a reference for a client and remembers the layers of the pin, so that a Source op can be fetched later.
-  Task<plugin::PinResult> pin(Client& client, plugin::SourceRef ref, CancelToken cancel);
+  // Pins a reference for a client and remembers the layers of the pin, so that a Source op can be fetched later. step:
+  // under which the client sees what the source tells meanwhile.
+  Task<plugin::PinResult> pin(Client& client, Digest step, plugin::SourceRef ref, CancelToken cancel);
 
   // The client goes: nothing is reported to it any more. Its calls have ended or been cancelled.
   void leave(Client& client);

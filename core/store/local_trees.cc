@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <atomic>
 #include <iterator>
+#include <limits>
+#include <mutex>
 #include <unordered_map>
 
 #include "core/base/cbor.h"
@@ -126,6 +128,8 @@ class Maker {
   void make_other(int dir, const Entry& e);
   bool link(const UniqueFd& base_dir, int dir, const Entry& e);
   void fetch();
+  void expect(const std::vector<Group>& groups);
+  void report(std::size_t more);
   void receive(plugin::ByteStream& stream, const Group& same, Place& place);
   void copy(const Wanted& from, const Wanted& to, Place& place);
   UniqueFd create(const Wanted& w, Place& place);
@@ -144,6 +148,10 @@ class Maker {
   std::vector<std::pair<Path, Entry>> directories_;
   std::atomic<std::size_t> entries_ = 0, held_ = 0;
   std::int64_t newest_ = 0;  // of the entries at the top
+
+  std::mutex progress_mutex_;  // held while it is reported, so that it never goes back
+  std::string expected_;       // "57 files"
+  std::int64_t received_ = 0, total_ = 0;
 };
 
 void Maker::load(const std::vector<Directory>& level) {
@@ -252,6 +260,23 @@ void Maker::make_other(int dir, const Entry& e) {
   if (::utimensat(dir, e.name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) throw_errno("set the times of " + e.name);
 }
 
+// Says how much has to come.
+void Maker::expect(const std::vector<Group>& groups) {
+  if (groups.empty()) return;
+  expected_ = std::to_string(groups.size()) + (groups.size() == 1 ? " file" : " files");
+  for (const auto& same : groups) {  // a manifest may claim any size
+    const auto room = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max() - total_);
+    total_ += static_cast<std::int64_t>(std::min(same.front()->entry.size, room));
+  }
+  report(0);
+}
+
+void Maker::report(std::size_t more) {
+  const std::scoped_lock lock(progress_mutex_);
+  received_ += static_cast<std::int64_t>(more);
+  ctx_.progress(expected_, received_, total_);
+}
+
 // Equal contents are fetched once. Several requests are under way at a time: while one thread writes, another one's
 // bytes travel.
 void Maker::fetch() {
@@ -262,6 +287,7 @@ void Maker::fetch() {
     if (fresh) groups.emplace_back();
     groups[at->second].push_back(&w);
   }
+  expect(groups);
   std::vector<std::size_t> begins;
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < groups.size(); ++i) {
@@ -300,6 +326,7 @@ void Maker::receive(plugin::ByteStream& stream, const Group& same, Place& place)
     hash.update(place.buffer.data(), n);
     write_all(fd.get(), {place.buffer.data(), n});
     left -= n;
+    report(n);
   }
   if (hash.finish() != first.entry.content) throw changed();
   finish_file(fd.get(), place.fd.get(), first.entry);

@@ -1,8 +1,7 @@
 // plugins/snapshotter-overlay/snapshotter.h — stacks of directories by the kernel's overlay file system.
 //
-// Reads and writes the form overlay-trusted only: a directory with user.* marks in a stack of trusted.* ones (or the
-// other way round) would show deleted files again, so the store converts what is in another form. A view is a detached
-// mount; only a writable view of nothing is a plain directory. [thread-safe] [blocking]
+// A view is a detached mount; only a writable view of nothing is a plain directory. Layers, stubs and sealing:
+// plugins/common/overlay. [thread-safe] [blocking]
 #pragma once
 #include <memory>
 #include <string>

@@ -57,6 +57,7 @@ Loaded::Loaded(const Options& options, const plugin::Manifest& manifest, const s
       registry_({{}, state_.path(), options.install_dir}, log_, spawner_) {
   plugin::PluginChoice choice;
   choice.use = manifest.name, choice.file = options.file, choice.settings = config;
+  choice.isolation = options.isolated ? plugin::Isolation::process : plugin::Isolation::none;
   registry_.load(manifest.kind, choice);
 }
 

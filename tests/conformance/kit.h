@@ -23,6 +23,7 @@ struct Options {
   std::vector<std::string> command;       // executors: ends with 0 and prints "conformance"
   std::vector<std::string> long_command;  // executors: runs until it is killed
   std::string rootfs;                     // local executors: a directory with the programs of the commands
+  bool isolated = false;                  // run the plugin in a process of its own
   std::string only;                       // run the checks whose name contains this
 };
 

@@ -32,6 +32,7 @@ constexpr const char* usage = R"(usage: dagger-plugin-conformance FILE.so [optio
   --command "A B"      executors: a command that prints "conformance" and ends with 0
   --long-command "A"   executors: a command that runs until it is killed
   --rootfs DIR         local executors: a root directory with those commands
+  --isolated           in a process of its own, as with isolation = "process"
   --only TEXT          only checks whose name contains TEXT
   --list               names the checks and what they promise
 )";
@@ -75,6 +76,8 @@ Arguments parse(int argc, char** argv) {
       a.options.rootfs = value();
     else if (name == "--only")
       a.options.only = value();
+    else if (name == "--isolated")
+      a.options.isolated = true;
     else if (name == "--list")
       a.list = true;
     else if (name.rfind("--", 0) == 0 || !a.options.file.empty())

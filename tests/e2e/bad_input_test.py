@@ -10,6 +10,7 @@ from api_case import ApiTest, ask, call, run, shell
 from support import case, images, processes
 from support.faulty_registry import FaultyRegistry
 from support.images import Layer
+from support.graphql import GraphQLError
 from support.registry import Registry
 
 RANDOM = run("cat", "/proc/sys/kernel/random/uuid")
@@ -68,12 +69,20 @@ class WhileSomebodyWorks(ApiTest):
             self.image_fails(address, private.address, "log in")
 
     def test_commands(self):
-        with self.fails("no-such-command"):
-            self.ask(*self.busybox, run("no-such-command"), "stdout")
-        with self.fails("/etc/passwd"):
-            self.ask(*self.busybox, run("/etc/passwd"), "stdout")
-        with self.fails("nosuchuser"):
-            self.ask(*self.busybox, call("withUser", name="nosuchuser"), run("true"), "stdout")
+        for user, command, error in (
+            ("", ["no-such-command"], 'exec: "no-such-command": executable file not found in $PATH'),
+            ("", ["/no/such"], 'exec: "/no/such": no such file or directory'),
+            ("", ["/etc/passwd"], 'exec: "/etc/passwd": permission denied'),
+            ("", ["/etc"], 'exec: "/etc": not an executable file'),
+            ("", ["", "x"], 'the command is empty: the first argument, which names it, is ""'),
+            ("", ["a\0b"], "an argument of the command contains a NUL character"),
+            ("nosuchuser", ["true"], "no such user: nosuchuser"),
+        ):
+            with self.assertRaises(GraphQLError) as caught:
+                self.ask(*self.busybox, call("withUser", name=user), run(*command), "stdout")
+            self.assertEqual(str(caught.exception)[: len(error)], error)
+        with self.fails("no command has been set"):
+            self.ask("container", run(), "stdout")
         with self.fails("exit code: 137"):
             self.ask(*self.busybox, shell("sh -c 'kill -9 $$'; exit $?"), "stdout")
 

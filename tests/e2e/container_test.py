@@ -291,6 +291,33 @@ class Mounts(ApiTest):
         self.assertIn("tmpfs /mnt/tmp tmpfs", self.ask(*fields, run("cat", "/proc/mounts"), "stdout"))
         self.assertEqual(self.ask(*fields, shell("echo x > /mnt/tmp/x"), run("ls", "/mnt/tmp"), "stdout"), "")
 
+    def test_nothing_covers_the_file_systems_that_every_container_has(self):
+        for path in "/proc", "/proc/sys", "/sys", "/dev", "/dev/null", "/mnt/../proc/self":
+            named = path.removeprefix("/mnt/..")
+            for field in "withMountedDirectory", "withMountedFile":
+                source = self.directory_id if field == "withMountedDirectory" else self.new_file("x")
+                with self.fails(f'nothing can be mounted on "{named}": every container has its own'):
+                    self.ask(*self.busybox, call(field, path=path, source=source), "id")
+            with self.fails(f'nothing can be mounted on "{named}"'):
+                self.ask(*self.busybox, call("withMountedTemp", path=path), "id")
+        fields = [call("withMountedFile", path="/proc/uptime", source=self.new_file("1 2\n")), call("withMountedTemp", path="/dev/shm")]
+        script = "cat /proc/uptime; touch /dev/shm/x; head -c 1 /proc/kcore; echo x 2>&1 > /proc/sys/kernel/hostname; echo x > /dev/null"
+        seen = self.ask(*self.busybox, *fields, shell(script), "stdout")
+        self.assertTrue(seen.startswith("1 2\n"), seen)
+        self.assertIn("Read-only", seen)
+
+    def test_what_is_written_there_is_covered_while_an_exec_runs(self):
+        write = call("withNewFile", path="/proc/version", contents="mine")
+        into = call("withDirectory", path="/dev", directory=self.new_directory({"null": "mine", "zero": "mine", "more": "mine"}))
+        fields = [*self.busybox, write, into, shell("head -c 5 /proc/version; ls /dev; cat /dev/null; echo x > /dev/null", redirectStdout="/proc/out")]
+        seen = self.ask(*fields, "stdout")
+        self.assertTrue(seen.startswith("Linux"), seen)
+        self.assertNotIn("mine", seen)
+        self.assertNotIn("more", seen)
+        for path in "/proc/version", "/dev/null", "/dev/more":
+            self.assertEqual(self.ask(*fields, call("file", path=path), "contents"), "mine")
+        self.assertEqual(self.ask(*fields, call("file", path="/proc/out"), "contents"), seen)
+
     def test_owners_of_mounts_and_copies(self):
         wanted = {"1000": "1000 1000", "1000:11": "1000 11", "app": "1000 1000", "app:floppy": "1000 11", "daemon:1000": "2 1000"}
         for owner, expected in wanted.items():

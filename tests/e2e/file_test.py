@@ -1,5 +1,8 @@
 """File: contents, size, and writing to the client's machine."""
 
+import os
+import stat
+
 from api_case import ApiTest, ask, call, run, shell
 from support import case
 
@@ -70,6 +73,36 @@ class Export(ApiTest):
             self.export(self.new_file("x", "name"), ".")
         self.export(self.new_file("x", "name"), target, allowParentDirPath=True)
         self.assertEqual((target / "name").read_text(), "x")
+
+    def test_only_a_regular_file_is_ever_replaced(self):
+        directory = self.engine.dir / "special"
+        directory.mkdir()
+        os.mkfifo(directory / "fifo")
+        os.mknod(directory / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        (directory / "link").symlink_to("null")
+        for name, kind in ("fifo", "fifo"), ("null", "character device"), ("link", "character device"):
+            with self.fails(f'destination "{directory}/{name}" is a {kind}; export writes regular files only'):
+                self.export(self.new_file("x"), directory / name)
+        with self.fails(f'destination "{directory}/null" is a character device'):
+            self.export(self.new_file("x", "null"), directory, allowParentDirPath=True)
+        with self.fails(f'destination "{directory}/null" is a character device'):
+            self.ask(call("directory", id=self.new_directory({"null": "x"})), call("export", path=str(directory)))
+        self.assertTrue(stat.S_ISCHR((directory / "null").lstat().st_mode))
+        self.assertTrue(stat.S_ISFIFO((directory / "fifo").lstat().st_mode))
+        self.assertEqual(sorted(path.name for path in directory.iterdir()), ["fifo", "link", "null"])
+
+    def test_a_link_to_a_file_stays_a_link(self):
+        directory = self.engine.dir / "links"
+        (directory / "real").mkdir(parents=True)
+        (directory / "real/file").write_text("old")
+        (directory / "link").symlink_to("real/file")
+        (directory / "dangling").symlink_to("real/none")
+        self.export(self.new_file("x"), directory / "link")
+        self.assertTrue((directory / "link").is_symlink())
+        self.assertEqual((directory / "real/file").read_text(), "x")
+        self.export(self.new_file("x"), directory / "dangling")
+        self.assertFalse((directory / "dangling").is_symlink())
+        self.assertEqual([path.name for path in (directory / "real").iterdir()], ["file"])
 
     def test_a_relative_path_stays_below_the_working_directory(self):
         with self.fails('path "../x" escapes workdir; use an absolute path instead'):

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import shutil
+import socket
 
 from api_case import ApiTest, ask, call, run, shell
 from support import case
+from support.graphql import GraphQLError
 from support.relay import Relay
 
 
@@ -49,6 +51,40 @@ class HostDirectory(ApiTest):
         self.write({"f": ""})
         with self.fails(f"{self.dir}/f"):
             self.ask(*self.host(self.dir / "f"), "id")
+
+    def test_a_file_is_found_through_links(self):
+        self.write({"d/real": "text", "f": "x"})
+        (self.dir / "link").symlink_to("d/real")
+        (self.dir / "again").symlink_to(self.dir / "link")
+        newer = self.open_session("0.9.7")
+        for name in "link", "again":
+            self.assertEqual(ask(newer, *self.host(self.dir / name, "file"), "contents"), "text")
+            self.assertEqual(ask(newer, *self.host(self.dir / name, "file"), "name"), name)
+
+    def test_what_is_no_file_is_named(self):
+        (self.dir / "loop").symlink_to("loop")
+        (self.dir / "dangling").symlink_to("none")
+        (self.dir / "away").symlink_to("/dev/zero")
+        os.mkfifo(self.dir / "fifo")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.dir / "socket"))
+        for name, error in (
+            ("loop", "Too many levels of symbolic links"), ("dangling", "no such file or directory"), ("none", "no such file or directory"),
+            ("none/x", "no such file or directory"), ("away", "is a character device; only regular files can be read"),
+            ("fifo", "is a fifo; only regular files can be read"), ("socket", "is a socket; only regular files can be read"),
+        ):  # fmt: skip
+            with self.assertRaises(GraphQLError) as caught:
+                self.ask(*self.host(self.dir / name, "file"), "size")
+            self.assertIn(error, str(caught.exception))
+            self.assertTrue(str(caught.exception).startswith(f"host file {self.dir}/{name}"), caught.exception)
+        with self.fails("host file /dev/zero is a character device"):
+            self.ask(*self.host("/dev/zero", "file"), "size")
+        with self.fails(f"path {self.dir} is a directory, not a file"):
+            self.ask(*self.host(self.dir, "file"), "size")
+        for path in f"{self.dir}/a\0b", f"{self.dir}/a\0/b":
+            for field in "file", "directory":
+                with self.fails(f'path "{self.dir}/a..." holds a zero byte'):
+                    self.ask(*self.host(path, field), "id")
 
     def test_include_and_exclude(self):
         self.write({"a.txt": "", "b.rar": "", "sub/f.txt": "", "sub/f.rar": "", "empty/x": ""})

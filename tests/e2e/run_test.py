@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 
@@ -35,6 +36,15 @@ class Run(case.EngineTest):
             self.assertIn(text, result.stderr)
         again = self.engine.run(query)
         self.assertIn("CACHED", again.stderr)
+        for name in "b.sock", "a.sock":
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(self.engine.dir / name))
+            warned = self.engine.run(engine.query_command(chain(["host", call("directory", path=".", include=["*.sock"]), "entries"])))
+            self.assertEqual(warned.stdout.count("sock"), 0)
+            told = [line for line in warned.stderr.splitlines() if "warning: " in line]
+            self.assertEqual(len(told), 1, warned.stderr)
+            expected = {"b.sock": '"b.sock" is a socket and was left out', "a.sock": '2 sockets and devices were left out; the first is "a.sock"'}
+            self.assertTrue(told[0].endswith(f"warning: {expected[name]}"), told)
         quiet = self.engine.run(query, "--silent")
         self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
 

@@ -184,6 +184,8 @@ class Http(case.EngineTest):
         text = "query A { defaultPlatform } query B($p: Platform!) { container(platform: $p) { platform } }"
         status, _, body = self.get(encoded(query=text, operationName="B", variables='{"p":"linux/arm64"}'))
         self.assertEqual((status, body), (200, b'{"data":{"container":{"platform":"linux/arm64"}}}'))
+        in_full = f"http://127.0.0.1:{self.session.port}" + encoded(query="{ defaultPlatform }")
+        self.assertEqual(self.get(in_full)[2], self.ANSWER)
         self.assertEqual(self.get("/query")[0], 400)
         self.assertEqual(self.get(encoded(query="{defaultPlatform}", variables="{"))[0], 400)
 

@@ -1,9 +1,15 @@
 // The exact words for every bad plugin file: they name the file, what was found, what is expected and the remedy.
+#include <elf.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstddef>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
 
 #include "core/base/digest.h"
 #include "core/base/fs.h"
@@ -24,7 +30,7 @@ class Zoo : public ::testing::Test {
 
   PluginChoice choice(const std::string& name, const std::string& file) const {
     PluginChoice c;
-    c.use = name, c.file = file;
+    c.use = name, c.file = file, c.isolation = Isolation::none;
     return c;
   }
   Error refusal(const std::string& file, const PluginChoice& c) {
@@ -83,6 +89,68 @@ TEST_F(Zoo, LoadsTheGoodOne) {
 TEST_F(Zoo, RefusesAFileWithoutAManifestBeforeItRuns) {
   EXPECT_EQ(refusal("no_manifest"),
             "has no plugin manifest (section 'dagplug'); a plugin needs DAGGER_PLUGIN() in one of its files");
+}
+
+// The good file, its manifest changed by f.
+template <class F>
+std::string with_manifest(const std::string& file, F f) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(stream)), {});
+  const auto at = bytes.find(std::string(DAGGER_MANIFEST_MAGIC, sizeof DAGGER_MANIFEST_MAGIC));
+  dagger_plugin_manifest manifest;
+  std::memcpy(&manifest, bytes.data() + at, sizeof manifest);
+  f(manifest);
+  stream.clear();
+  stream.seekp(static_cast<std::streamoff>(at));
+  stream.write(reinterpret_cast<const char*>(&manifest), sizeof manifest);
+  return file;
+}
+
+TEST_F(Zoo, RefusesManifestsThatNoHeaderOfOursMade) {
+  const auto refused = [this](void (*change)(dagger_plugin_manifest&)) {
+    const auto file = with_manifest(copy_of_good(), change);
+    return refusal(file, choice("good", file)).message();
+  };
+  EXPECT_EQ(refused([](auto& m) { m.magic[0] = 'X'; }),
+            "has a plugin manifest with wrong magic; expected 'DAGPLUG'; rebuild it with DAGGER_PLUGIN()");
+  EXPECT_EQ(refused([](auto& m) { m.struct_size = 260; }),
+            "has a plugin manifest of 260 bytes, expected 256; rebuild it with this engine's headers");
+  EXPECT_EQ(refused([](auto& m) { m.api_major = 1; }),
+            "is built for plugin API 1.1, this engine offers 0.1; rebuild the plugin with this engine's headers");
+  EXPECT_EQ(refused([](auto& m) { m.api_minor = 2; }),
+            "is built for plugin API 0.2, this engine offers 0.1; rebuild the plugin with this engine's headers");
+  EXPECT_EQ(refused([](auto& m) { std::strcpy(m.abi_tag, DAGGER_TAG_ARCH "-itanium-libc++"); }),
+            "is built with ABI '" DAGGER_TAG_ARCH "-itanium-libc++', this engine has '" DAGGER_ABI_TAG
+            "'; rebuild the plugin with the same standard library and options");
+}
+
+TEST_F(Zoo, RefusesAFileForAnotherMachine) {
+  const auto file = copy_of_good();
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(offsetof(Elf64_Ehdr, e_machine));
+  const Elf64_Half machine = EM_RISCV;
+  stream.write(reinterpret_cast<const char*>(&machine), sizeof machine);
+  stream.close();
+  EXPECT_EQ(refusal(file, choice("good", file)).message(),
+            "is built for another machine (ELF machine 243); expected " DAGGER_TAG_ARCH
+            "; rebuild it for this machine");
+}
+
+// Rights are those of the file that is loaded, wherever the link lies.
+TEST_F(Zoo, RefusesALinkToAFileThatOthersMayReplace) {
+  const auto open_to_all = private_.path() + "/open";
+  std::filesystem::create_directory(open_to_all);
+  std::filesystem::rename(copy_of_good(), open_to_all + "/source-good.so");
+  ::chmod(open_to_all.c_str(), 0777);
+  const auto link = private_.path() + "/source-good.so";
+  std::filesystem::create_symlink(open_to_all + "/source-good.so", link);
+  try {
+    registry_.load("source", choice("good", link));
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.message(),
+              "its directory " + open_to_all + " is writable by others (mode 0777); run: chmod go-w " + open_to_all);
+  }
 }
 
 TEST_F(Zoo, RefusesAnotherApiVersionBeforeItRuns) {
@@ -316,6 +384,19 @@ TEST_F(ZooDeathTest, NamesThePluginThatCrashedInAMethod) {
     load("crash_method").pin({"zoo", "x", {}, ""}, std::nullopt, sink, context_);
   };
   EXPECT_DEATH(crash(), "fatal signal SEGV inside source plugin 'crash_method', pin\\(\\)");
+}
+
+TEST_F(ZooDeathTest, NamesThePluginThatFilledTheStackOfAThread) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto crash = [this] {
+    install_crash_reporter();
+    auto& source = load("crashes");
+    std::thread([&] {
+      Sink sink;
+      source.pin({"zoo", "stack", {}, ""}, std::nullopt, sink, context_);
+    }).join();
+  };
+  EXPECT_DEATH(crash(), "fatal signal SEGV inside source plugin 'crashes', pin\\(\\)");
 }
 
 TEST_F(ZooDeathTest, NamesTheFileThatCrashedWhileLoading) {

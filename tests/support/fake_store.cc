@@ -76,6 +76,11 @@ void MemoryStore::hold_digests() {
   hold_digests_ = true;
 }
 
+void MemoryStore::refuse_values(std::optional<std::size_t> after) {
+  const std::lock_guard lock(mutex_);
+  values_left_ = after;
+}
+
 void MemoryStore::digest_now() {
   std::vector<Function<void()>> due;
   {
@@ -286,6 +291,10 @@ UniqueFd MemoryStore::open_blob(const Digest& digest) const { return sealed_memf
 
 void MemoryStore::put_value(const std::string& table, const std::string& key, std::string value) {
   const std::lock_guard lock(mutex_);
+  if (values_left_ && (*values_left_)-- == 0) {
+    values_left_ = 0;
+    throw Error(Code::no_space, "the test's store is full");
+  }
   values_[{table, key}] = std::move(value);
 }
 

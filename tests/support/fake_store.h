@@ -22,6 +22,9 @@ class MemoryStore final : public store::Store {
   void hold_digests();
   void digest_now();
 
+  // From now on, or no longer, put_value() throws no_space after this many more calls of it.
+  void refuse_values(std::optional<std::size_t> after);
+
   // Everything that a store would keep: records, keys, values, logs and what is in layers.
   std::string all_that_rests() const;
   std::string blob(const Digest& digest) const;
@@ -78,6 +81,7 @@ class MemoryStore final : public store::Store {
   std::map<std::pair<std::string, std::string>, std::string> values_;
   bool hold_digests_ = false;
   std::vector<Function<void()>> when_digested_;
+  std::optional<std::size_t> values_left_;
   mutable std::size_t lookups_ = 0;
   std::size_t next_work_ = 0;
 };

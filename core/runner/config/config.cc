@@ -40,7 +40,7 @@ std::string default_state_dir(const ConfigContext& context) {
 
 Config defaults(const ConfigContext& context) {
   Config c;
-  c.plugin_dirs = {context.install_dir + "/lib/dagger/plugins/1"};
+  c.plugin_dirs = {context.install_dir + plugin::bundled_plugins};
   c.state_dir = default_state_dir(context);
   c.snapshotter = by_default("overlay");
   c.executor = by_default(context.has_program("crun") ? "crun" : "runc");
@@ -103,6 +103,14 @@ class Reader {
     return names;
   }
 
+  plugin::Isolation read_isolation(TomlTable& table) {
+    const auto text = table.text("isolation");
+    if (!text) return plugin::Isolation::by_place;
+    if (*text == "process") return plugin::Isolation::process;
+    if (*text != "none") table.problem("isolation", "expected \"process\" or \"none\", found \"" + *text + "\"");
+    return plugin::Isolation::none;
+  }
+
   // claims: the key that lists schemes; null where there is none.
   PluginChoice read_choice(TomlTable table, const char* claims) {
     PluginChoice c;
@@ -116,9 +124,18 @@ class Reader {
     if (!c.sha256.empty() &&
         (c.sha256.size() != 64 || c.sha256.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos))
       table.problem("sha256", "expected 64 hex digits");
+    c.isolation = read_isolation(table);
     if (claims != nullptr) c.claims = table.texts(claims).value_or(std::vector<std::string>());
     c.settings = table.json("settings", c.places).value_or("{}");
     table.check_unknown_keys();
+    return c;
+  }
+
+  // Of a kind whose plugins run inside the engine.
+  PluginChoice read_inside(TomlTable table) {
+    auto c = read_choice(table, nullptr);
+    if (c.isolation == plugin::Isolation::process)
+      table.problem("isolation", "plugins of this kind run inside the engine; remove it, or set \"none\"");
     return c;
   }
 
@@ -130,8 +147,8 @@ class Reader {
   }
 
   void read_plugins() {
-    if (auto t = root_.table("snapshotter"); t.present()) config_.snapshotter = read_choice(t, nullptr);
-    if (auto t = root_.table("executor"); t.present()) config_.executor = read_choice(t, nullptr);
+    if (auto t = root_.table("snapshotter"); t.present()) config_.snapshotter = read_inside(t);
+    if (auto t = root_.table("executor"); t.present()) config_.executor = read_inside(t);
     for (auto& [name, table] : root_.table("network").named_tables())
       config_.networks[name] = read_choice(table, nullptr);
     for (auto& [name, choice] : config_.networks) choice.claims = {name};

@@ -12,8 +12,13 @@ using plugin::PluginChoice;
 
 constexpr const char* masked = "***";
 
-// What JSON and TOML basic strings have in common suffices for both.
-std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', false, json::error_handler_t::replace); }
+// A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+std::string quoted(const std::string& text) {
+  auto quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+  for (auto at = quoted.find('\x7f'); at != std::string::npos; at = quoted.find('\x7f', at))
+    quoted.replace(at, 1, "\\u007F");
+  return quoted;
+}
 
 bool is_secret_key(std::string key) {
   std::transform(key.begin(), key.end(), key.begin(),
@@ -61,6 +66,9 @@ class Writer {
     out_ += "\n" + header_text + "  # " + c.origin + "\nuse = " + quoted(c.use) + "\n";
     if (!c.file.empty()) out_ += "file = " + quoted(c.file) + "\n";
     if (!c.sha256.empty()) out_ += "sha256 = " + quoted(c.sha256) + "\n";
+    if (c.isolation != plugin::Isolation::by_place)
+      out_ +=
+          std::string("isolation = ") + (c.isolation == plugin::Isolation::process ? "\"process\"\n" : "\"none\"\n");
     if (claims != nullptr && !c.claims.empty()) out_ += std::string(claims) + " = " + inline_texts(c.claims) + "\n";
     auto settings = json::parse(c.settings);
     if (!config_.registries.empty() && c.use == "oci") settings.erase("registries");  // shown once, under [registries]

@@ -22,6 +22,8 @@ Task<link::Stat> require(ResolveCall call, Directory place, Expected expected, s
   const bool is_directory = stat.type == static_cast<std::uint32_t>(store::EntryType::directory);
   if (is_directory && expected == Expected::file)
     throw Error(Code::invalid_argument, "path " + shown + " is a directory, not a file");
+  if (stat.type == static_cast<std::uint32_t>(store::EntryType::fifo) && expected == Expected::file)
+    throw Error(Code::invalid_argument, "path " + shown + " is a fifo, not a regular file");
   if (!is_directory && expected == Expected::directory)
     throw Error(Code::invalid_argument, "path " + shown + " is a file, not a directory");
   co_return stat;

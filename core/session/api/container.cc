@@ -60,6 +60,8 @@ std::vector<std::string> command_of(const Container& container, const ExecOption
   if (options.use_entrypoint)
     args.insert(args.begin(), container.config.entrypoint.begin(), container.config.entrypoint.end());
   if (args.empty()) throw Error(Code::invalid_argument, "no command has been set");
+  if (args.front().empty())
+    throw Error(Code::invalid_argument, "the command is empty: the first argument, which names it, is \"\"");
   return args;
 }
 

@@ -1,4 +1,5 @@
 // The fields of Container that mount something into it.
+#include "core/dag/mount_target.h"
 #include "core/session/api/container.h"
 #include "core/session/api/resolver.h"
 
@@ -17,6 +18,7 @@ MountPoint mount_point(const ResolveCall& call, dag::MountType type) {
   mount.target = target_arg(call);
   if (mount.target == "/")
     throw Error(Code::invalid_argument, "nothing can be mounted on \"/\"; withRootfs replaces the root file system");
+  dag::check_mount_target(mount.target);
   return mount;
 }
 

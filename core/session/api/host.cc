@@ -1,6 +1,9 @@
 // The fields of Host.
+#include <optional>
+
 #include "core/base/fs.h"
 #include "core/session/api/access.h"
+#include "core/session/host/paths.h"
 
 namespace dagger::session {
 namespace {
@@ -26,8 +29,7 @@ std::string quoted(const std::string& name) {
 }
 
 // A file is a directory that holds nothing else.
-Task<Value> file(ResolveCall call) {
-  const auto& path = text_arg(call, "path");
+Task<File> only_file(ResolveCall call, std::string path) {
   const auto name = base_name(path);
   const auto slash = path.find_last_of('/', path.find_last_not_of('/'));
   const auto parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
@@ -35,7 +37,25 @@ Task<Value> file(ResolveCall call) {
   only.include.push_back(quoted(name));
   auto& host = services_of(call).host;
   const auto tree = co_await host.directory(parent, std::move(only), flag_arg(call, "noCache"), cancel_of(call));
-  co_return object(co_await existing_file(call, {tree, "/" + name}, path));
+  co_return co_await existing_file(call, {tree, "/" + name}, path);
+}
+
+// The tree of a link to a file does not hold what it leads to, and that of a device, say, holds nothing: only then the
+// host is looked at once more.
+Task<Value> file(ResolveCall call) {
+  const auto& path = text_arg(call, "path");
+  check_path(path);
+  check_name_length(path);
+  std::optional<File> found;
+  try {
+    found = co_await only_file(call, path);
+  } catch (const Error& error) {
+    if (error.code() != Code::not_found && error.code() != Code::invalid_argument) throw;
+  }
+  if (found) co_return object(std::move(*found));
+  const auto real = co_await services_of(call).host.find_file(path);
+  found = co_await only_file(call, real);
+  co_return object(alone(services_of(call).runner, *found, base_name(path)));
 }
 
 }  // namespace

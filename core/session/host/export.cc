@@ -1,12 +1,17 @@
 #include "core/session/host/export.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <memory>
 #include <vector>
 
 #include "core/base/fs.h"
+#include "core/session/host/paths.h"
 #include "core/store/tree/dir.h"
 #include "core/store/unpack/tar_reader.h"
 
@@ -62,11 +67,23 @@ Times times_of(const store::TarEntry& entry) {
   return {{modified, modified}};
 }
 
+// What may be replaced by a file or link: the rest is somebody's device, or a place where a process listens.
+void check_replaceable(const std::string& path, mode_t mode) {
+  if (S_ISREG(mode) || S_ISLNK(mode)) return;
+  throw Error(Code::invalid_argument,
+              "destination \"" + path + "\" is " + type_name(mode) +
+                  (S_ISDIR(mode) ? ", and the export has a file of that name" : "; export writes regular files only"));
+}
+
 // Lays entries over one directory. A directory's mode and times are set at the end: they must not be in the way before.
 class Unpacker {
  public:
   explicit Unpacker(const std::string& target) : target_(target) {
     make_dirs(target, target_directory_mode);
+    struct stat st{};
+    if (::stat(target.c_str(), &st) == 0 && !S_ISDIR(st.st_mode))
+      throw Error(Code::invalid_argument, "destination \"" + target + "\" is " + type_name(st.st_mode) +
+                                              "; a directory is exported into a directory only");
     root_ = open_file(target, O_PATH | O_DIRECTORY);
   }
 
@@ -75,12 +92,15 @@ class Unpacker {
     const auto path = safe_path(entry.name);
     if (entry.type == TarType::directory) return add_directory(path, entry);
     if (path == "/") throw Error(Code::corrupt_data, "the exported archive replaces its own root");
+    if (!is_made(entry.type)) return;
     const int parent = open_parent(parent_path(path));
     const auto name = base_name(path);
-    if (::unlinkat(parent, name.c_str(), 0) != 0 && errno != ENOENT) throw_errno("replace " + target_ + path);
+    if (const auto there = store::try_stat_at(parent, name)) {
+      if (entry.type == TarType::fifo && S_ISFIFO(there->st_mode)) return;
+      check_replaceable(target_ + path, there->st_mode);
+      if (::unlinkat(parent, name.c_str(), 0) != 0 && errno != ENOENT) throw_errno("replace " + target_ + path);
+    }
     switch (entry.type) {
-      case TarType::file:
-        return add_file(parent, name, tar);
       case TarType::hard_link:
         return add_hard_link(parent, name, entry.link);
       case TarType::symlink:
@@ -89,7 +109,7 @@ class Unpacker {
         if (::mkfifoat(parent, name.c_str(), entry.mode & 0777) != 0) throw_errno("make fifo " + target_ + path);
         return;
       default:
-        return;
+        return add_file(parent, name, tar);
     }
   }
 
@@ -108,6 +128,10 @@ class Unpacker {
     Times times;
   };
 
+  static bool is_made(TarType type) {
+    return type == TarType::file || type == TarType::hard_link || type == TarType::symlink || type == TarType::fifo;
+  }
+
   // Entries of one directory follow each other.
   int open_parent(std::string path) {
     if (!parent_ || parent_path_ != path) {
@@ -122,6 +146,22 @@ class Unpacker {
       directories_.push_back({path, entry.mode & 07777, times_of(entry)});
     else if (errno != EEXIST)
       throw_errno("make directory " + target_ + path);
+    else
+      check_directory(path);
+  }
+  void check_directory(const std::string& path) {
+    const auto mode = store::stat_at(parent_.get(), base_name(path)).st_mode;
+    if (S_ISDIR(mode)) return;
+    const auto destination = "destination \"" + target_ + path + "\" is " + type_name(mode);
+    if (!S_ISLNK(mode))
+      throw Error(Code::invalid_argument, destination + ", and the export has a directory of that name");
+    open_how how{};
+    how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+    const UniqueFd inside(static_cast<int>(::syscall(SYS_openat2, root_.get(), path.c_str() + 1, &how, sizeof how)));
+    if (!inside)
+      throw Error(Code::invalid_argument, destination + " that leads out of \"" + target_ +
+                                              "\" or to no directory, and the export has a directory of that name");
   }
   void add_file(int parent, const std::string& name, Tar& tar) {
     if (tar.entry.sparse) throw Error(Code::corrupt_data, "the exported archive has a sparse file: \"" + name + "\"");
@@ -150,6 +190,19 @@ class Unpacker {
   std::vector<NewDirectory> directories_;
 };
 
+// path, or the file that the link there leads to.
+std::string real_target(const std::string& path) {
+  struct stat st{};
+  if (::stat(path.c_str(), &st) != 0) {
+    if (errno != ENOENT) throw_errno("destination \"" + path + "\"");
+    return path;
+  }
+  check_replaceable(path, st.st_mode);
+  const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), &::free);
+  if (!real) throw_errno("destination \"" + path + "\"");
+  return real.get();
+}
+
 }  // namespace
 
 void unpack_directory(link::Stream& in, const std::string& target) {
@@ -161,11 +214,11 @@ void unpack_directory(link::Stream& in, const std::string& target) {
 
 std::string file_target(const std::string& requested, const std::string& name, bool into_directory) {
   struct stat st{};
-  if (::stat(requested.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) return requested;
-  if (!into_directory)
+  const bool is_directory = ::stat(requested.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  if (is_directory && !into_directory)
     throw Error(Code::invalid_argument, "destination \"" + requested +
                                             "\" is a directory; must be a file path unless allowParentDirPath is set");
-  return join_path(requested, name);
+  return real_target(is_directory ? join_path(requested, name) : requested);
 }
 
 void unpack_file(link::Stream& in, const std::string& target) {
@@ -181,6 +234,8 @@ void unpack_file(link::Stream& in, const std::string& target) {
     unpacker.add(tar);
     if (tar.next()) throw Error(Code::corrupt_data, "the runner sent more than one file to export");
   }
+  // Again, since the transfer may have taken long.
+  if (const auto there = store::try_stat_at(AT_FDCWD, target)) check_replaceable(target, there->st_mode);
   if (::rename((beside.path() + "/file").c_str(), target.c_str()) != 0) throw_errno("write " + target);
 }
 

@@ -1,8 +1,12 @@
 #include "core/session/host/host_files.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <memory>
 #include <span>
 
 #include "core/base/fs.h"
@@ -73,6 +77,19 @@ void send_file(const HostTree& tree, const Digest& digest, Packer& out) {
   }
 }
 
+std::string real_file(const std::string& absolute, const std::string& path) {
+  const auto what = "host file " + path;
+  const std::unique_ptr<char, decltype(&::free)> real(::realpath(absolute.c_str(), nullptr), &::free);
+  if (!real && errno == ENOENT) throw Error(Code::not_found, what + ": no such file or directory");
+  if (!real) throw_errno(what);
+  struct stat st{};
+  if (::lstat(real.get(), &st) != 0) throw_errno(what);
+  if (S_ISDIR(st.st_mode)) throw Error(Code::invalid_argument, "path " + path + " is a directory, not a file");
+  if (!S_ISREG(st.st_mode))
+    throw Error(Code::invalid_argument, what + " is " + type_name(st.st_mode) + "; only regular files can be read");
+  return real.get();
+}
+
 std::string key_of(const std::string& path, const HostFilter& filter) {
   cbor::Writer key;
   key.array(3).text(path).texts(filter.include).texts(filter.exclude);
@@ -95,9 +112,31 @@ Task<dag::Ref> HostFiles::directory(std::string path, HostFilter filter, bool fr
   }
 }
 
+void HostFiles::warn_of(const std::string& path, const HostTree::LeftOut& left_out) {
+  const auto first = "\"" + left_out.first + "\"";
+  link::Event warning;
+  warning.kind = link::EventKind::log;
+  warning.name = "host directory " + path;
+  warning.op = Digest::of(warning.name);
+  warning.text =
+      "warning: " + (left_out.count == 1 ? first + " is " + type_name(left_out.mode) + " and was left out\n"
+                                         : std::to_string(left_out.count) +
+                                               " sockets and devices were left out; the first is " + first + "\n");
+  warning.time_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  auto done = warning;
+  done.kind = link::EventKind::finished;
+  done.text.clear();
+  link::Events events;
+  events.events = {std::move(warning), std::move(done)};
+  shown_(std::move(events));
+}
+
 Task<Digest> HostFiles::freeze(std::string path, HostFilter filter, CancelToken cancel) {
   const auto patterns = std::make_shared<const dag::Patterns>(filter.include, filter.exclude);
   auto tree = co_await walk(loop_, pool_, walk_threads_, path, patterns, cancel);
+  if (shown_ && tree->left_out.count != 0) warn_of(path, tree->left_out);
   const auto at = transfers_.emplace(tree->root, tree);
   std::exception_ptr failure;
   try {
@@ -114,6 +153,11 @@ Task<Digest> HostFiles::freeze(std::string path, HostFilter filter, CancelToken 
   pool_.submit([tree = std::move(tree)] {});  // freeing a large one takes a while
   if (failure) std::rethrow_exception(failure);
   co_return root;
+}
+
+Task<std::string> HostFiles::find_file(std::string path) {
+  auto find = [absolute = host_path(client_.workdir, path), &path] { return real_file(absolute, path); };
+  co_return co_await on_pool(loop_, pool_, std::ref(find));
 }
 
 std::shared_ptr<const HostTree> HostFiles::transfer(const Digest& tree) const {

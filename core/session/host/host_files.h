@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/function.h"
 #include "core/session/client.h"
 #include "core/session/host/walk.h"
 #include "core/session/runner.h"
@@ -27,8 +28,15 @@ class HostFiles {
   HostFiles(Loop& loop, Pool& pool, unsigned walk_threads, Runner& runner, const Client& client)
       : loop_(loop), pool_(pool), walk_threads_(walk_threads), runner_(runner), client_(client), frozen_(loop) {}
 
+  // Gets what the user should see of the reading of directories: steps that the runner knows nothing of.
+  void show(Function<void(link::Events)> shown) { shown_ = std::move(shown); }
+
   // fresh: reads it again, also when this session has seen it.
   Task<dag::Ref> directory(std::string path, HostFilter filter, bool fresh, CancelToken cancel);
+
+  // For a file that no tree has where the client names it: the regular file that links at path lead to, by its real
+  // path. Throws what is there instead, naming path and type.
+  Task<std::string> find_file(std::string path);
 
   // Both answer where they wrote to, absolute.
   Task<std::string> export_directory(dag::Ref tree, std::string from, std::string to, CancelToken cancel);
@@ -42,6 +50,7 @@ class HostFiles {
   Task<void> join() { return frozen_.join(); }
 
  private:
+  void warn_of(const std::string& path, const HostTree::LeftOut& left_out);
   Task<Digest> freeze(std::string path, HostFilter filter, CancelToken cancel);
   std::shared_ptr<const HostTree> transfer(const Digest& tree) const;
   // On the pool: for each digest its length and its bytes, which send() writes.
@@ -53,6 +62,7 @@ class HostFiles {
   unsigned walk_threads_;
   Runner& runner_;
   const Client& client_;
+  Function<void(link::Events)> shown_;
   std::uint64_t reads_ = 0;
   std::multimap<Digest, std::shared_ptr<const HostTree>> transfers_;  // running now
   SharedWork<Digest> frozen_;

@@ -1,5 +1,7 @@
 #include "core/session/host/paths.h"
 
+#include <sys/stat.h>
+
 #include <vector>
 
 #include "core/base/fs.h"
@@ -40,6 +42,27 @@ std::string host_path(std::string_view workdir, std::string_view path) {
   if (relative == ".." || relative.starts_with("../"))
     throw Error(Code::invalid_argument, "path \"" + relative + "\" escapes workdir; use an absolute path instead");
   return join_path(workdir, relative);
+}
+
+const char* type_name(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return "a regular file";
+    case S_IFDIR:
+      return "a directory";
+    case S_IFLNK:
+      return "a symbolic link";
+    case S_IFCHR:
+      return "a character device";
+    case S_IFBLK:
+      return "a block device";
+    case S_IFIFO:
+      return "a fifo";
+    case S_IFSOCK:
+      return "a socket";
+    default:
+      return "of an unknown type";
+  }
 }
 
 }  // namespace dagger::session

@@ -64,6 +64,7 @@ class Walk {
     }
     const std::scoped_lock lock(mutex_);
     tree_.files.push_back(std::move(worker.files));
+    tree_.left_out.add(worker.left_out);
   }
   void check() const {
     if (error_) std::rethrow_exception(error_);
@@ -74,6 +75,7 @@ class Walk {
   struct Worker {
     std::vector<char> buffer = std::vector<char>(read_size);
     std::vector<HostTree::File> files;
+    HostTree::LeftOut left_out;
   };
 
   Directory* next() {
@@ -137,7 +139,7 @@ class Walk {
     } else if (S_ISFIFO(st.st_mode)) {
       entry.type = store::EntryType::fifo;
     } else {
-      return;
+      return worker.left_out.add({1, path, st.st_mode});
     }
     directory.node.entries.push_back(std::move(entry));
   }
@@ -215,6 +217,11 @@ std::optional<HostTree::Source> HostTree::file(const Digest& content) const {
   const auto at = index_.find(content);
   if (at == index_.end()) return std::nullopt;
   return Source{below(*at->second->directory, at->second->name), at->second->size};
+}
+
+void HostTree::LeftOut::add(const LeftOut& other) {
+  if (other.count != 0 && (count == 0 || other.first < first)) first = other.first, mode = other.mode;
+  count += other.count;
 }
 
 UniqueFd open_beneath(int top, const std::string& path, int flags) {

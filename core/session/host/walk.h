@@ -1,9 +1,11 @@
 // core/session/host/walk.h — reads a directory of the client's machine into a tree manifest, on several pool threads.
 //
 // Never follows a link below the top, never leaves the top. Owners become 0:0; modes, times and link targets are kept;
-// sockets and devices are left out. Errors: not_found, permission_denied, ...: the system's text and the path within
-// the directory.
+// sockets and devices are left out and counted. Errors: not_found, permission_denied, ...: the system's text and the
+// path within the directory.
 #pragma once
+#include <sys/types.h>
+
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -41,6 +43,13 @@ class HostTree {
     std::string name;
   };
   std::vector<std::vector<File>> files;  // in no order; of each thread of the walk
+  // Sockets and devices, which no tree can hold.
+  struct LeftOut {
+    std::uint64_t count = 0;
+    std::string first;  // bytewise, of their paths below top
+    mode_t mode = 0;    // its type
+    void add(const LeftOut& other);
+  } left_out;
 
  private:
   mutable std::once_flag indexed_;

@@ -167,6 +167,16 @@ Parameters from_body(const HttpRequest& request) {
   return from_json(request.body);
 }
 
+// What a target names on this server: also of the absolute form, which proxies use and every server must take (RFC
+// 9112, section 3.2.2). Which host that names is no matter, as it is none in the Host field.
+std::string_view origin_form(std::string_view target) {
+  const auto scheme = lower(target.substr(0, 8));
+  if (!scheme.starts_with("http://") && scheme != "https://") return target;
+  target.remove_prefix(target.find("//") + 2);
+  const auto end = target.find_first_of("/?");
+  return end == std::string_view::npos ? "/" : target.substr(end);
+}
+
 }  // namespace
 
 std::string_view HttpRequest::header(std::string_view name) const {
@@ -227,10 +237,10 @@ HttpResponse unauthorized() {
 }
 
 GraphqlRequest graphql_request(const HttpRequest& request) {
-  const auto mark = request.target.find('?');
-  if (std::string_view(request.target).substr(0, mark) != "/query")
-    throw HttpError(404, "nothing here: GraphQL is served at /query");
-  auto parameters = from_form(mark == std::string::npos ? "" : std::string_view(request.target).substr(mark + 1));
+  const auto target = origin_form(request.target);
+  const auto mark = target.find('?');
+  if (target.substr(0, mark) != "/query") throw HttpError(404, "nothing here: GraphQL is served at /query");
+  auto parameters = from_form(mark == std::string_view::npos ? "" : target.substr(mark + 1));
   if (request.method == "POST") {
     if (!parameters.query) parameters = from_body(request);
   } else if (request.method != "GET") {

@@ -14,7 +14,7 @@
 namespace dagger::session {
 
 struct HttpRequest {
-  std::string method, target;                                // "POST", "/query?..."
+  std::string method, target;                                // "POST", "/query?..."; also "http://host/query"
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
   std::string_view header(std::string_view name) const;  // "" when it is not there

@@ -75,7 +75,7 @@ ExecStatus OciRunning::read_status() {
     case Outcome::not_started:
       break;
   }
-  return {ExitKind::not_started, a.code, runtime_error(std::string_view(a.text, a.text_size))};
+  return {ExitKind::not_started, a.code, start_error(command_, runtime_error(std::string_view(a.text, a.text_size)))};
 }
 
 std::string runtime_error(std::string_view log) {
@@ -88,6 +88,22 @@ std::string runtime_error(std::string_view log) {
   }
   if (last.empty()) last = log;
   return last.empty() ? "the container runtime ended without a reason" : last;
+}
+
+std::string start_error(std::string_view command, std::string reason) {
+  constexpr std::string_view crun_refused = "open executable: ", crun_missing = "executable file `",
+                             runc_both = ": exec: \"";
+  if (const auto at = reason.find(runc_both); at != std::string::npos) return reason.substr(at + 2);
+  const auto because = [&](std::string_view why) {
+    return "exec: \"" + std::string(command) + "\": " + std::string(why);
+  };
+  if (reason.starts_with(crun_missing))
+    return because(command.find('/') == std::string_view::npos ? "executable file not found in $PATH"
+                                                               : "no such file or directory");
+  if (reason == std::string(crun_refused) + "Permission denied") return because("permission denied");
+  // So it says of a directory.
+  if (reason == std::string(crun_refused) + "Operation not permitted") return because("not an executable file");
+  return reason;
 }
 
 }  // namespace dagger::oci

@@ -90,6 +90,20 @@ TEST(RuntimeError, IsTheLastMessageOfTheLog) {
   EXPECT_FALSE(runtime_error("").empty());
 }
 
+TEST(StartError, IsWordedAlikeForAllRuntimes) {
+  const std::string runc = "runc run failed: unable to start container process: exec: ";
+  const std::string missing = "exec: \"foo\": executable file not found in $PATH";
+  EXPECT_EQ(start_error("foo", "executable file `foo` not found in $PATH: No such file or directory"), missing);
+  EXPECT_EQ(start_error("foo", runc + "\"foo\": executable file not found in $PATH"), missing);
+  EXPECT_EQ(start_error("./foo", "executable file `./foo` not found in $PATH: No such file or directory"),
+            "exec: \"./foo\": no such file or directory");
+  const std::string denied = "exec: \"/etc/passwd\": permission denied";
+  EXPECT_EQ(start_error("/etc/passwd", "open executable: Permission denied"), denied);
+  EXPECT_EQ(start_error("/etc/passwd", runc + "\"/etc/passwd\": permission denied"), denied);
+  EXPECT_EQ(start_error("/etc", "open executable: Operation not permitted"), "exec: \"/etc\": not an executable file");
+  EXPECT_EQ(start_error("true", "chdir `/x`: Not a directory"), "chdir `/x`: Not a directory");
+}
+
 TEST(Seccomp, LetsNamespacesBeMadeOnlyWithTheCapability) {
   const auto text = seccomp_json(default_seccomp({})).dump();
   EXPECT_EQ(text.find("\"unshare\""), std::string::npos);

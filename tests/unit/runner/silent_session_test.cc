@@ -1,60 +1,22 @@
 // A session that is broken or hostile, and what the others notice of it.
-#include "core/runner/service.h"
 #include "core/store/manifest.h"
-#include "tests/support/fake_executor.h"
-#include "tests/support/fake_store.h"
-#include "tests/unit/link/fixture.h"
+#include "tests/unit/runner/sessions.h"
 
 namespace dagger::runner {
 namespace {
 
 namespace method = link::method;
 
-class Services : public link::LinkTest {
- protected:
-  Services() {
-    solver::Backends backends{executor_, {}, {}, {}};
-    solver_ = std::make_unique<solver::Solver>(loop_, store_, std::move(backends),
-                                               solver::Limits{2, 2, std::chrono::milliseconds(50)}, log_);
+Task<void> sync(link::Peer& peer, std::string place, std::vector<Code>& failures) {
+  try {
+    co_await peer.call(method::sync_local, cbor::pack(link::SyncRequest{Digest::of(place), place, "host directory x"}),
+                       {});
+  } catch (const Error& e) {
+    failures.push_back(e.code());
   }
-  ~Services() override {
-    for (const auto& service : services_) service->close();
-    run(solver_->close());
-    services_.clear();
-    solver_.reset();
-  }
+}
 
-  // The session's end of a new link.
-  std::unique_ptr<link::Peer> session(Function<void(link::Peer&)> serve = {}) {
-    connect_pair();
-    services_.push_back(
-        Service::start(std::move(server_), *solver_, info_, "session-" + std::to_string(services_.size()), [] {}));
-    auto peer = std::move(client_);
-    if (serve) serve(*peer);
-    peer->start();
-    return peer;
-  }
-  template <class Request>
-  std::string ask(link::Peer& peer, const char* what, Request request) {
-    return run(peer.call(what, cbor::pack(request), {}));
-  }
-  static Task<void> sync(link::Peer& peer, std::string place, std::vector<Code>& failures) {
-    try {
-      co_await peer.call(method::sync_local,
-                         cbor::pack(link::SyncRequest{Digest::of(place), place, "host directory x"}), {});
-    } catch (const Error& e) {
-      failures.push_back(e.code());
-    }
-  }
-
-  testing::FakeExecutor executor_;
-  testing::MemoryStore store_;
-  ServiceInfo info_{"1.0", "test", "linux/amd64"};
-  std::unique_ptr<solver::Solver> solver_;
-  std::vector<std::shared_ptr<Service>> services_;
-};
-
-TEST_F(Services, OfASessionThatNeverSendsItsDirectoriesHinderNobodyElse) {
+TEST_F(ConnectedSessions, OfASessionThatNeverSendsItsDirectoriesHinderNobodyElse) {
   std::vector<std::shared_ptr<link::Stream>> waiting;
   auto silent = session([&](link::Peer& peer) {
     peer.serve_stream(method::local_nodes,
@@ -87,7 +49,7 @@ TEST_F(Services, OfASessionThatNeverSendsItsDirectoriesHinderNobodyElse) {
   run(syncs.join());
 }
 
-TEST_F(Services, RefuseADirectoryWhoseDescriptionIsEndless) {
+TEST_F(ConnectedSessions, RefuseADirectoryWhoseDescriptionIsEndless) {
   auto liar = session([](link::Peer& peer) {
     peer.serve_stream(method::local_nodes, [](std::string, std::shared_ptr<link::Stream> s, CancelToken) {
       s->write(std::string(8, '\x7f'));  // so long

@@ -169,6 +169,15 @@ TEST_F(Api, RefusesIdsOfAnotherKindAndUnknownOnes) {
   const auto id = data(R"({cacheVolume(key:"k"){id}})")["cacheVolume"]["id"].get<std::string>();
   EXPECT_EQ(error("{loadContainerFromID(id:\"" + id + "\"){platform}}"), "ID type mismatch: CacheVolume != Container");
   EXPECT_EQ(error(R"({loadContainerFromID(id:"nonsense"){platform}})"), "malformed ID: \"nonsense\"");
+  const auto load = [this](const std::string& id) {
+    return error("{loadContainerFromID(id:\"" + id + "\"){platform}}");
+  };
+  EXPECT_EQ(load("container-aaaa\\u0000" + std::string(100, 'a')),
+            "malformed ID: \"container-aaaa...\" holds a zero byte");
+  EXPECT_EQ(load("container-" + std::string(25, 'a') + "\\u0000").substr(0, 13), "malformed ID:");
+  EXPECT_EQ(load("core.Container:" + std::string(500, 'x')),
+            "malformed ID: \"core.Container:" + std::string(65, 'x') + "...\"");
+  EXPECT_EQ(load(std::string(79, 'x') + "\u00e9\u00e9"), "malformed ID: \"" + std::string(79, 'x') + "...\"");
   EXPECT_EQ(error(R"({loadFileFromID(id:"file-aaaaaaaaaaaaaaaaaaaaaaaaaa"){size}})"), "id unknown or expired");
 }
 

@@ -17,6 +17,14 @@
 namespace dagger::session {
 namespace {
 
+void listen_at(const std::string& path) {
+  const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+}
+
 class Walking : public ::testing::Test {
  protected:
   std::shared_ptr<const HostTree> read(std::vector<std::string> include = {}, std::vector<std::string> exclude = {}) {
@@ -80,19 +88,17 @@ TEST_F(Walking, LeavesOutWhatPatternsAndTypesExclude) {
   put("sub/keep.txt", "2");
   put("sub/no.bin", "3");
   put("other/no.bin", "4");
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const auto path = dir.path() + "/socket";
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  ::close(fd);
+  for (const char* name : {"/socket", "/sub/socket", "/other/a.sock"}) listen_at(dir.path() + name);
   const auto all = read();
   EXPECT_EQ(listing(*all, all->root).find("socket"), std::string::npos);
+  EXPECT_EQ(all->left_out.count, 3U);
+  EXPECT_EQ(all->left_out.first, "other/a.sock");
+  EXPECT_TRUE(S_ISSOCK(all->left_out.mode));
   const auto some = read({"**/*.txt"}, {});
   EXPECT_EQ(listing(*some, some->root), "keep.txt\nsub\nsub/keep.txt\n");
   const auto others = read({}, {"sub", "other/*"});
   EXPECT_EQ(listing(*others, others->root), "keep.txt\nother\n");
+  EXPECT_EQ(others->left_out.count, 1U) << "what patterns leave out is no surprise";
 }
 
 TEST_F(Walking, SurvivesDepth) {
@@ -107,6 +113,12 @@ TEST(HostPath, StaysInTheWorkdirUnlessAbsolute) {
   EXPECT_EQ(host_path("/w", "a/../b"), "/w/b");
   EXPECT_EQ(host_path("/w", "/etc/../x"), "/x");
   for (const char* out : {"..", "../", "a/../../b", "./.."}) EXPECT_THROW(host_path("/w", out), Error) << out;
+}
+
+TEST(HostPath, HoldsNoZeroByte) {
+  for (const auto& path : {std::string("/etc/a\0b", 8), std::string("a\0/b", 4)}) {
+    EXPECT_THROW(host_path("/w", path), Error);
+  }
 }
 
 // A tar with what the test adds.
@@ -243,6 +255,90 @@ TEST_F(Exporting, PutsAFileWhereItIsAskedTo) {
   EXPECT_THROW(file_target(target + "/deep", "f", false), Error);
   EXPECT_EQ(file_target(target + "/deep", "f", true), target + "/deep/f");
   EXPECT_EQ(file_target(target + "/none", "f", true), target + "/none");
+}
+
+std::string error_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.message();
+  }
+  return "";
+}
+
+TEST_F(Exporting, ReplacesRegularFilesOnly) {
+  make_dirs(target);
+  ASSERT_EQ(::mkfifo((target + "/fifo").c_str(), 0600), 0);
+  listen_at(target + "/socket");
+  EXPECT_EQ(error_of([&] { file_target(target + "/fifo", "f", false); }),
+            "destination \"" + target + "/fifo\" is a fifo; export writes regular files only");
+  EXPECT_EQ(error_of([&] { file_target(target, "socket", true); }),
+            "destination \"" + target + "/socket\" is a socket; export writes regular files only");
+  EXPECT_EQ(error_of([&] { file_target("/dev/null", "f", false); }),
+            "destination \"/dev/null\" is a character device; export writes regular files only");
+  for (const char* name : {"fifo", "socket"}) {
+    Tar tar;
+    tar.add("f", AE_IFREG, "text");
+    FakeStream stream(tar.bytes());
+    EXPECT_THROW(unpack_file(stream, target + "/" + name), Error) << "it came to be while the file was on its way";
+  }
+  struct stat st{};
+  ASSERT_EQ(::lstat((target + "/fifo").c_str(), &st), 0);
+  EXPECT_TRUE(S_ISFIFO(st.st_mode));
+  ASSERT_EQ(::lstat((target + "/socket").c_str(), &st), 0);
+  EXPECT_TRUE(S_ISSOCK(st.st_mode));
+}
+
+TEST_F(Exporting, FollowsALinkToAFileAndReplacesOneThatLeadsNowhere) {
+  make_dirs(target + "/real");
+  write_file_atomically(target + "/real/file", "old");
+  ASSERT_EQ(::symlink("real/file", (target + "/link").c_str()), 0);
+  ASSERT_EQ(::symlink("real/none", (target + "/dangling").c_str()), 0);
+  ASSERT_EQ(::symlink("loop", (target + "/loop").c_str()), 0);
+  ASSERT_EQ(::symlink("/dev/null", (target + "/null").c_str()), 0);
+  EXPECT_EQ(file_target(target + "/link", "f", false), target + "/real/file");
+  EXPECT_EQ(file_target(target + "/dangling", "f", false), target + "/dangling");
+  EXPECT_NE(error_of([&] { file_target(target + "/loop", "f", false); }).find("symbolic links"), std::string::npos);
+  EXPECT_NE(error_of([&] { file_target(target + "/null", "f", false); }).find("character device"), std::string::npos);
+  Tar tar;
+  tar.add("f", AE_IFREG, "text");
+  FakeStream stream(tar.bytes());
+  unpack_file(stream, target + "/dangling");
+  EXPECT_EQ(dagger::read_file(target + "/dangling"), "text");
+  EXPECT_FALSE(exists(target + "/real/none"));
+}
+
+TEST_F(Exporting, LeavesAloneWhatADirectoryCannotReplace) {
+  make_dirs(target + "/directory");
+  ASSERT_EQ(::mkfifo((target + "/fifo").c_str(), 0600), 0);
+  listen_at(target + "/socket");
+  write_file_atomically(target + "/file", "mine");
+  ASSERT_EQ(::symlink("../..", (target + "/out").c_str()), 0);
+  ASSERT_EQ(::symlink("directory", (target + "/in").c_str()), 0);
+  const auto error = [this](const char* name, mode_t type) {
+    Tar tar;
+    tar.add(name, type, "text");
+    return error_of([&] { unpack(tar); });
+  };
+  const auto at = "destination \"" + target;
+  EXPECT_EQ(error_of([&] {
+              FakeStream nothing("");
+              unpack_directory(nothing, target + "/fifo");
+            }),
+            at + "/fifo\" is a fifo; a directory is exported into a directory only");
+  EXPECT_EQ(error("fifo", AE_IFREG), at + "/fifo\" is a fifo; export writes regular files only");
+  EXPECT_EQ(error("socket", AE_IFLNK), at + "/socket\" is a socket; export writes regular files only");
+  EXPECT_EQ(error("directory", AE_IFREG), at + "/directory\" is a directory, and the export has a file of that name");
+  EXPECT_EQ(error("file", AE_IFDIR), at + "/file\" is a regular file, and the export has a directory of that name");
+  EXPECT_NE(error("out", AE_IFDIR).find("/out\" is a symbolic link that leads out of"), std::string::npos);
+  EXPECT_EQ(error("fifo", AE_IFIFO), "") << "the same again";
+  EXPECT_EQ(error("file", AE_IFCHR), "") << "devices are left out";
+  EXPECT_EQ(dagger::read_file(target + "/file"), "mine");
+  Tar tar;
+  tar.add("in", AE_IFDIR, "");
+  tar.add("in/f", AE_IFREG, "text");
+  unpack(tar);
+  EXPECT_EQ(dagger::read_file(target + "/directory/f"), "text");
 }
 
 TEST(Credentials, ComeFromTheEntryOfTheRegistry) {

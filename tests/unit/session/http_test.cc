@@ -38,6 +38,13 @@ TEST(GraphqlRequest, ComesAsJsonFormDocumentOrUrl) {
   EXPECT_EQ(*get.variables.find("x")->as_int(), 1);
 }
 
+TEST(GraphqlRequest, MayNameItsTargetInFull) {
+  EXPECT_EQ(status_of(post("", R"({"query":"{a}"})", "http://127.0.0.1:1234/query")), 200U);
+  EXPECT_EQ(graphql_request({"GET", "HTTP://x/query?query=%7Bb%7D", {}, ""}).query, "{b}");
+  for (const char* other : {"http://x", "http://x?query={a}", "http://x/", "http://x/other", "http:///", "http:/query"})
+    EXPECT_EQ(status_of(post("", R"({"query":"{a}"})", other)), 404U) << other;
+}
+
 TEST(GraphqlRequest, TakesVariablesThatWereEncodedTwice) {
   const auto request = graphql_request(post("", R"({"query":"{a}","variables":"{\"x\":\"y\"}"})"));
   EXPECT_EQ(*request.variables.find("x")->as_string(), "y");

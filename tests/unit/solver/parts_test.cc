@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/solver/call.h"
+#include "core/solver/client_owner.h"
 #include "core/solver/exec_run.h"
 #include "core/solver/pins.h"
 #include "tests/support/fake_client.h"
@@ -124,6 +125,12 @@ TEST_F(CallTest, WithoutAnOwnerHasNobodyToAsk) {
   }
 }
 
+TEST_F(CallTest, KeepsWhatIsForAuthorsOfPluginsFromTheClient) {
+  call_.log(plugin::LogLevel::debug, "for the author");
+  call_.log(plugin::LogLevel::warn, "for the user");
+  EXPECT_EQ(lines(), std::vector<std::string>{"for the user"});
+}
+
 TEST_F(CallTest, PassesLinesOnInTheirOrder) {
   for (const char* line : {"1", "2", "3"}) call_.log(plugin::LogLevel::info, line);
   EXPECT_EQ(lines(), (std::vector<std::string>{"1", "2", "3"}));
@@ -136,6 +143,25 @@ TEST_F(CallTest, PassesOnTheFirstAndTheLastProgressOfAQuickTransfer) {
   EXPECT_LT(all.size(), 100U);
   EXPECT_EQ(all.front(), "bytes 1/1000");
   EXPECT_EQ(all.back(), "bytes 1000/1000");
+}
+
+TEST(ClientOwner, TellsTheClientUnderTheStep) {
+  LoopThread thread;
+  FakeClient client(thread.loop(), "client");
+  thread.run([&] {
+    TaskGroup tasks(thread.loop());
+    ClientOwner owner(client, Digest::of("step"), {}, tasks);
+    owner.log("a line");
+    owner.progress("layer", 1, 2);
+  });
+  const auto told = client.events();
+  ASSERT_EQ(told.size(), 2U);
+  for (const auto& e : told) EXPECT_EQ(e.op, Digest::of("step"));
+  EXPECT_EQ(client.log(), "a line\n");
+  EXPECT_EQ(told[1].kind, link::EventKind::progress);
+  EXPECT_EQ(told[1].text, "layer");
+  EXPECT_EQ(told[1].done, 1);
+  EXPECT_EQ(told[1].total, 2);
 }
 
 // ---- pins ----

@@ -46,7 +46,9 @@ class Second : public ::testing::Test {
 testing::Outcome<plugin::PinResult> pin(Engine& engine, FakeClient& client, const std::string& scheme,
                                         const std::string& location) {
   return engine.thread
-      .start([&] { return engine.solver().pin(client, {scheme, location, {}, "linux/amd64"}, CancelToken()); })
+      .start([&] {
+        return engine.solver().pin(client, Digest::of(location), {scheme, location, {}, "linux/amd64"}, CancelToken());
+      })
       .get();
 }
 

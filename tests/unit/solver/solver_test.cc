@@ -459,6 +459,17 @@ TEST(Failure, OfATreeOpIsTheErrorOfTheOp) {
 
 // ---- outputs and volumes ----
 
+TEST(Mounts, NeverCoverTheFileSystemsThatEveryContainerHas) {
+  Engine engine;
+  auto& a = engine.client("a");
+  const auto answer = engine.get(a, engine.exec(a, {"true"}, engine.scratch(a), [](dag::Op&, dag::Exec& e) {
+    e.mounts.push_back({dag::MountType::tmpfs, "/proc/sys"});
+  }));
+  EXPECT_EQ(answer.code, Code::invalid_argument);
+  EXPECT_NE(answer.error.find("nothing can be mounted on \"/proc/sys\""), std::string::npos) << answer.error;
+  EXPECT_EQ(engine.executor.started(), 0U);
+}
+
 TEST(Outputs, OfWritableMountsAreSeenByTheStepsAfterIt) {
   Engine engine;
   auto& a = engine.client("a");

@@ -132,10 +132,23 @@ level = "loud"
             "source, state_dir\n"
             "dagger.toml:2:15: plugin_dirs: expected an array of strings, found a string\n"
             "dagger.toml:3:1: use: is required: the name of the plugin\n"
-            "dagger.toml:4:1: unknown key \"uses\"; did you mean \"use\"? known keys: file, settings, sha256, use\n"
+            "dagger.toml:4:1: unknown key \"uses\"; did you mean \"use\"? known keys: file, isolation, settings, "
+            "sha256, use\n"
             "dagger.toml:6:9: execs: must be from 1 to 1024, found 0\n"
             "dagger.toml:7:6: io: expected an integer, found a string\n"
             "dagger.toml:9:9: level: there is no \"loud\"; known levels: debug, error, info, off, trace, warn");
+}
+
+TEST(Config, SaysWhichPluginsRunInAProcessOfTheirOwn) {
+  const auto c =
+      parse("[[source]]\nuse = \"oci\"\nisolation = \"process\"\n[[secret]]\nuse = \"env\"\nisolation = \"none\"");
+  EXPECT_EQ(c.sources.at(0).isolation, plugin::Isolation::process);
+  EXPECT_EQ(c.secrets.at(0).isolation, plugin::Isolation::none);
+  EXPECT_EQ(c.networks.at("host").isolation, plugin::Isolation::by_place);
+  EXPECT_EQ(problems("[[source]]\nuse = \"oci\"\nisolation = \"container\""),
+            "dagger.toml:3:13: isolation: expected \"process\" or \"none\", found \"container\"");
+  EXPECT_EQ(problems("[executor]\nuse = \"crun\"\nisolation = \"process\""),
+            "dagger.toml:3:13: isolation: plugins of this kind run inside the engine; remove it, or set \"none\"");
 }
 
 TEST(Config, NamesThePlaceOfASyntaxError) { EXPECT_THAT(problems("a = 1\nb = [1,\n"), HasSubstr("dagger.toml:")); }
@@ -210,11 +223,23 @@ TEST(Config, RefusesAFileThatOthersMayWrite) {
   }
 }
 
+TEST(Config, ReportsCharactersThatTomlHasNoPlaceFor) {
+  EXPECT_THAT(problems("[&cache]\n"), HasSubstr("dagger.toml:1:2: "));
+  EXPECT_THAT(problems("[log]\nlevel = \u0392\n"), HasSubstr("dagger.toml:2:9: "));
+}
+
+TEST(Config, ShowsControlCharactersAsTomlWritesThem) {
+  const auto shown = show_config(parse("runner_host = \"unix:///\\u007F\""));
+  EXPECT_THAT(shown, HasSubstr("\\u007F"));
+  EXPECT_EQ(parse(shown).runner_host, "unix:///\x7f");
+}
+
 TEST(Config, ShowsAFileThatGivesTheSameConfigurationAgain) {
   const auto c = parse(R"(
 state_dir = "/s"
 [[source]]
 use = "oci"
+isolation = "process"
 settings = { parallel_downloads = 3 }
 [registries."a:5000"]
 plain_http = true
@@ -225,6 +250,7 @@ addresses = ["tcp://127.0.0.1:1"]
   const auto again = parse(shown);
   EXPECT_EQ(again.state_dir, "/s");
   EXPECT_EQ(again.sources.at(0).settings, c.sources.at(0).settings);
+  EXPECT_EQ(again.sources.at(0).isolation, plugin::Isolation::process);
   EXPECT_EQ(again.registries.size(), 1U);
   EXPECT_THAT(shown, HasSubstr("state_dir = \"/s\"  # dagger.toml:2:13"));
   EXPECT_THAT(shown, HasSubstr("[executor]  # default"));

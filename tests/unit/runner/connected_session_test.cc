@@ -1,5 +1,5 @@
 // One session as the runner sees it, over a link that is a table of handlers.
-#include "core/runner/service.h"
+#include "core/runner/connected_session.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -67,16 +67,17 @@ class NoStream final : public link::Stream {
   void cancel() override {}
 };
 
-class ServiceTest : public ::testing::Test {
+class ConnectedSessionTest : public ::testing::Test {
  protected:
-  ServiceTest() {
-    engine.thread.run(
-        [&] { service = Service::start(std::make_unique<WirePeer>(wire), engine.solver(), info, "session", [] {}); });
+  ConnectedSessionTest() {
+    engine.thread.run([&] {
+      session = ConnectedSession::start(std::make_unique<WirePeer>(wire), engine.solver(), info, "session", [] {});
+    });
   }
-  ~ServiceTest() override {
+  ~ConnectedSessionTest() override {
     engine.thread.run([&] {
       wire->on_closed("");
-      service.reset();
+      session.reset();
     });
   }
   // As a client tells them, in one turn of the loop.
@@ -85,7 +86,7 @@ class ServiceTest : public ::testing::Test {
       link::Event event;
       event.kind = kind;
       event.text = text;
-      for (std::size_t i = 0; i < times; ++i) service->event(event);
+      for (std::size_t i = 0; i < times; ++i) session->event(event);
     });
   }
   void wait_until_told(std::size_t count) {
@@ -102,18 +103,18 @@ class ServiceTest : public ::testing::Test {
   }
 
   Engine engine;
-  const ServiceInfo info;
+  const RunnerInfo info;
   const std::shared_ptr<Wire> wire = std::make_shared<Wire>();
-  std::shared_ptr<Service> service;
+  std::shared_ptr<ConnectedSession> session;
 };
 
-TEST_F(ServiceTest, TellsEventsTogether) {
+TEST_F(ConnectedSessionTest, TellsEventsTogether) {
   tell(3, link::EventKind::log, "text");
   wait_until_told(3);
   engine.thread.run([&] { EXPECT_EQ(wire->messages, 1U); });
 }
 
-TEST_F(ServiceTest, HoldsEventsBackWhileTheLinkIsFull) {
+TEST_F(ConnectedSessionTest, HoldsEventsBackWhileTheLinkIsFull) {
   engine.thread.run([&] { wire->backlog = 100 << 20; });
   tell(3, link::EventKind::log, "text");
   engine.thread.settle();
@@ -124,7 +125,7 @@ TEST_F(ServiceTest, HoldsEventsBackWhileTheLinkIsFull) {
   wait_until_told(3);
 }
 
-TEST_F(ServiceTest, LeavesOutputOfASlowClientOutButNothingElse) {
+TEST_F(ConnectedSessionTest, LeavesOutputOfASlowClientOutButNothingElse) {
   engine.thread.run([&] { wire->backlog = 100 << 20; });
   tell(20, link::EventKind::log, std::string(256 << 10, 'x'));
   tell(2, link::EventKind::finished, "");
@@ -132,7 +133,7 @@ TEST_F(ServiceTest, LeavesOutputOfASlowClientOutButNothingElse) {
   wait_until_told(5 + 2);  // what fits in 1 MiB, and the one that passes it
 }
 
-TEST_F(ServiceTest, CallsOffWhatOnlyAStreamThatWasResetWanted) {
+TEST_F(ConnectedSessionTest, CallsOffWhatOnlyAStreamThatWasResetWanted) {
   dag::Exec exec;
   exec.args = {"wait", "never"};
   const std::vector<dag::Op> ops{{dag::Scratch{}, {}}, {exec, {{dag::digest({dag::Scratch{}, {}}), ""}}}};
