@@ -205,6 +205,11 @@ Child::Status Child::wait() {
   return {info.si_code == CLD_EXITED, info.si_status};
 }
 
+std::string signal_text(int number) {
+  const char* name = ::sigabbrev_np(number);
+  return "signal " + (name != nullptr ? std::string(name) : std::to_string(number));
+}
+
 std::string find_program(const std::string& name, const std::string& path) {
   const auto runnable = [](const std::string& file) {
     struct stat st{};

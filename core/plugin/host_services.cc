@@ -38,6 +38,7 @@ UniqueFd HostServices::spawn(const Spawn& request) {
     throw Error(Code::invalid_argument, "spawn: the program must be an absolute path");
   SpawnRequest r;
   r.argv = request.argv, r.env = request.env, r.keep = request.keep, r.clone_flags = request.clone_flags;
+  r.new_session = true;
   std::copy(std::begin(request.stdio), std::end(request.stdio), std::begin(r.stdio));
   return spawner_.spawn(r).release();
 }

@@ -385,10 +385,16 @@ std::vector<int> ExecRun::lost_fds() const {
   return fds;
 }
 
-void ExecRun::throw_if_lost() const {
-  bool tree = readable(root_->lost_fd());
-  for (const auto& t : trees_) tree = tree || (t && readable(t->lost_fd()));
-  if (tree) throw Error(Code::unavailable, "the files of the process were lost: what serves its mounts has ended");
+void ExecRun::throw_if_lost(plugin::CallContext& ctx) {
+  std::vector<Tree*> lost;
+  if (readable(root_->lost_fd())) lost.push_back(root_.get());
+  for (const auto& t : trees_)
+    if (t && readable(t->lost_fd())) lost.push_back(t.get());
+  if (!lost.empty()) running_.reset();
+  for (Tree* tree : lost)
+    if (tree->workspace) tree->workspace->seal(ctx);
+  if (!lost.empty())
+    throw Error(Code::unavailable, "the files of the process were lost: what serves its mounts has ended");
   if (!readable(running_->done_fd()))
     throw Error(Code::unavailable, "the network of the process was lost: what serves it has ended");
 }

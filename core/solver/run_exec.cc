@@ -150,7 +150,7 @@ Task<plugin::ExecStatus> Solver::process_end(JobPtr job, ExecRun& run) {
   if (may_be_lost) co_await ended_or_late(run.done_fd(), termination_grace_);
   Call call = job->call();
   co_return co_await on_pool(loop_, exec_io_, [&] {
-    if (may_be_lost) run.throw_if_lost();
+    if (may_be_lost) run.throw_if_lost(call);
     return run.end(call);
   });
 }

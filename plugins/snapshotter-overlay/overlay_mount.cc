@@ -5,12 +5,11 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
-#include <cerrno>
 #include <exception>
 #include <thread>
 
+#include "plugins/common/overlay/fs_context.h"
 #include "plugins/common/sys/sys.h"
 
 namespace dagger::overlay {
@@ -20,56 +19,15 @@ namespace {
 // store decides what is durable, so a sync inside a container costs nothing.
 constexpr const char* fixed_options[][2] = {{"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "off"}};
 
-int fsconfig(int fs, unsigned command, const char* key, const char* value) {
-  return static_cast<int>(::syscall(SYS_fsconfig, fs, command, key, value, 0));
-}
-
-UniqueFd fsopen(const char* type) {
-  UniqueFd fs(static_cast<int>(::syscall(SYS_fsopen, type, FSOPEN_CLOEXEC)));
-  if (!fs) sys::fail(std::string("open the ") + type + " file system");
-  return fs;
-}
-
-// What the kernel added about the failure ("e overlay: ...").
-std::string kernel_message(int fs) {
-  char text[512] = "";
-  const ssize_t n = ::read(fs, text, sizeof text - 1);
-  return n > 2 ? ": " + std::string(text + 2, static_cast<std::size_t>(n) - 2) : std::string();
-}
-
-void set(int fs, const char* key, const char* value) {
-  if (fsconfig(fs, value != nullptr ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value) == 0) return;
-  const int number = errno;
-  throw sys::error(number, "overlay option " + std::string(key) + (value != nullptr ? "=" + std::string(value) : "") +
-                               kernel_message(fs));
-}
-
-// fsconfig takes 255 characters and overlay takes backslashes out of them: other paths go by an fd.
-void set_path(int fs, const char* key, const std::string& path) {
-  if (path.size() < 256 && path.find('\\') == std::string::npos) return set(fs, key, path.c_str());
-  const auto fd = sys::open_at(AT_FDCWD, path, O_PATH | O_DIRECTORY);
-  set(fs, key, sys::fd_path(fd.get()).c_str());
-}
-
-UniqueFd create(int fs, unsigned attributes) {
-  if (fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr) != 0) {
-    const int number = errno;
-    throw sys::error(number, "make an overlay mount" + kernel_message(fs));
-  }
-  UniqueFd mount(static_cast<int>(::syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes)));
-  if (!mount) sys::fail("make a mount");
-  return mount;
-}
-
 UniqueFd mount_new(const MountRequest& r) {
-  const auto fs = fsopen("overlay");
-  for (const auto& lower : r.lowers) set_path(fs.get(), "lowerdir+", lower);
-  for (const auto& [key, value] : fixed_options) set(fs.get(), key, value);
-  if (r.upper.empty()) return create(fs.get(), MOUNT_ATTR_RDONLY);
-  set_path(fs.get(), "upperdir", r.upper);
-  set_path(fs.get(), "workdir", r.work);
-  set(fs.get(), "volatile", nullptr);
-  return create(fs.get(), 0);
+  FsContext fs("overlay");
+  for (const auto& lower : r.lowers) fs.set_path("lowerdir+", lower);
+  for (const auto& [key, value] : fixed_options) fs.set(key, value);
+  if (r.upper.empty()) return fs.mount(MOUNT_ATTR_RDONLY);
+  fs.set_path("upperdir", r.upper);
+  fs.set_path("workdir", r.work);
+  fs.set("volatile");
+  return fs.mount(0);
 }
 
 void link_to(const std::string& target, const std::string& name) {
@@ -122,8 +80,7 @@ UniqueFd mount_classic(const MountRequest& r, const std::string& scratch) {
 
 Way probe(const std::string& probe_dir) {
   try {
-    const auto fs = fsopen("overlay");
-    return fsconfig(fs.get(), FSCONFIG_SET_STRING, "lowerdir+", probe_dir.c_str()) == 0 ? Way::new_api : Way::classic;
+    return FsContext("overlay").takes("lowerdir+", probe_dir.c_str()) ? Way::new_api : Way::classic;
   } catch (const Error& e) {
     if (e.code() == Code::permission_denied)
       throw Error(Code::permission_denied,
@@ -135,12 +92,6 @@ Way probe(const std::string& probe_dir) {
 
 UniqueFd mount_overlay(Way way, const MountRequest& request, const std::string& scratch) {
   return way == Way::new_api ? mount_new(request) : mount_classic(request, scratch);
-}
-
-UniqueFd mount_nothing() {
-  const auto fs = fsopen("tmpfs");
-  set(fs.get(), "mode", "0755");
-  return create(fs.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
 }
 
 }  // namespace dagger::overlay

@@ -6,18 +6,13 @@
 // [blocking]
 #pragma once
 #include <string>
-#include <vector>
 
 #include "dagger/plugin/unique_fd.h"
+#include "plugins/common/overlay/opening.h"
 
 namespace dagger::overlay {
 
 enum class Way { new_api, classic };
-
-struct MountRequest {
-  std::vector<std::string> lowers;  // absolute paths, topmost first
-  std::string upper, work;          // "": read-only
-};
 
 // The kernel's own limit on lower layers of one mount.
 constexpr std::size_t max_lowers = 500;
@@ -27,8 +22,5 @@ Way probe(const std::string& probe_dir);
 
 // scratch: an empty directory that the classic way may cover in its own namespace. Throws what the kernel said.
 UniqueFd mount_overlay(Way way, const MountRequest& request, const std::string& scratch);
-
-// An empty read-only directory, as a detached mount.
-UniqueFd mount_nothing();
 
 }  // namespace dagger::overlay

@@ -1,8 +1,7 @@
 // plugins/snapshotter-overlay/snapshotter.h — stacks of directories by the kernel's overlay file system.
 //
-// Reads and writes the form overlay-trusted only: a directory with user.* marks in a stack of trusted.* ones (or the
-// other way round) would show deleted files again, so the store converts what is in another form. A view is a detached
-// mount; only a writable view of nothing is a plain directory. [thread-safe] [blocking]
+// A view is a detached mount; only a writable view of nothing is a plain directory. Layers, stubs and sealing:
+// plugins/common/overlay. [thread-safe] [blocking]
 #pragma once
 #include <memory>
 #include <string>
@@ -15,7 +14,8 @@ namespace dagger::overlay {
 class OverlaySnapshotter final : public plugin::Snapshotter {
  public:
   static constexpr char settings_schema[] =
-      R"({"type":"object","additionalProperties":false,"properties":{"mount":{"enum":["auto","new","classic"],)"
+      R"({"description":"Stacks of directories by the kernel's overlay file system",)"
+      R"("type":"object","additionalProperties":false,"properties":{"mount":{"enum":["auto","new","classic"],)"
       R"("default":"auto","description":"How overlays are mounted: by the mount API of Linux 6.7, by mount(2), )"
       R"(or the best of both that the kernel has"}}})";
 

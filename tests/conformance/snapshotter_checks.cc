@@ -204,7 +204,7 @@ void cancelled(const Kit& kit) {
 void view_footprint(const Kit& kit) {
   Bench bench(kit);
   const auto use = [&] { bench.step([](int root) { put(root, "file", "x"); }); };
-  use();
+  for (int i = 0; i < 2; ++i) use();  // the first is a view of nothing, which may need less
   const auto before = Footprint::now();
   use();
   auto unsealed = bench.open(true);

@@ -127,7 +127,9 @@ class Engine:
     # ---- set-up
 
     def configure(self, text: str):
-        """Replaces the operator's file; a running runner does not notice. "" means no file."""
+        """Replaces the operator's file; a running runner does not notice. "" means no file. DAGGER_TEST_CONFIG of the
+        test's own environment goes before it."""
+        text = "\n".join(filter(None, [os.environ.get("DAGGER_TEST_CONFIG"), text]))
         if text:
             self.config_file.write_text(text)
         else:

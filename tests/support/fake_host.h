@@ -25,7 +25,7 @@ class FakeHost final : public plugin::Host {
   std::string_view install_dir() const noexcept override { return install_dir_; }
   UniqueFd spawn(const Spawn& s) override {
     SpawnRequest r;
-    r.argv = s.argv, r.env = s.env, r.keep = s.keep, r.clone_flags = s.clone_flags;
+    r.argv = s.argv, r.env = s.env, r.keep = s.keep, r.clone_flags = s.clone_flags, r.new_session = true;
     for (int i = 0; i < 3; ++i) r.stdio[i] = s.stdio[i];
     return spawner_.spawn(r).release();
   }

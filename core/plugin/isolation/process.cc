@@ -37,11 +37,6 @@ std::vector<std::string> environment() {
   return all;
 }
 
-std::string signal_text(int number) {
-  const char* name = ::sigabbrev_np(number);
-  return "signal " + (name != nullptr ? std::string(name) : std::to_string(number));
-}
-
 }  // namespace
 
 Process::Process(const Launch& launch, Spawner& spawner, LogReader& logs) : grace_(launch.grace) {

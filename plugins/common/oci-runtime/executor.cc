@@ -27,23 +27,7 @@ using plugin::LocalExec;
 using plugin::LocalMount;
 using plugin::MountKind;
 
-constexpr std::string_view search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr const char* cgroup_root = "/sys/fs/cgroup";
-
-bool runnable(const std::string& path) {
-  struct stat st{};
-  return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && ::access(path.c_str(), X_OK) == 0;
-}
-
-std::string find_binary(const std::string& binary) {
-  if (binary.find('/') != std::string::npos) return runnable(binary) && binary.front() == '/' ? binary : std::string();
-  for (std::size_t start = 0; start < search_path.size();) {
-    const auto end = std::min(search_path.find(':', start), search_path.size());
-    if (auto path = std::string(search_path.substr(start, end - start)) + "/" + binary; runnable(path)) return path;
-    start = end + 1;
-  }
-  return {};
-}
 
 std::uint64_t most_open_files() {
   const auto text = sys::read_all(sys::open_at(AT_FDCWD, "/proc/sys/fs/nr_open", O_RDONLY).get(), 64);
@@ -271,14 +255,10 @@ OciExecutor::OciExecutor(plugin::Host& host, std::string_view config_json, Runti
   const auto setting = config.find("binary");
   if (setting != config.end() && !setting->is_string()) throw Error(Code::invalid_argument, "\"binary\" is not a text");
   const std::string binary = setting != config.end() ? setting->get<std::string>() : runtime_.name;
-  binary_ = find_binary(binary);
-  if (binary_.empty())
-    throw Error(Code::unsupported,
-                "no program " + binary +
-                    (binary.find('/') == std::string::npos ? " in " + std::string(search_path) : "") +
-                    ": install the package " + runtime_.name + " or set \"binary\" to its absolute path");
+  binary_ = sys::find_program(binary, runtime_.name);
   helper_ = std::string(host.install_dir()) + "/lib/dagger/dagger-exec-helper";
-  if (!runnable(helper_)) throw Error(Code::unsupported, "no program " + helper_ + ": the installation is incomplete");
+  if (!sys::runnable(helper_))
+    throw Error(Code::unsupported, "no program " + helper_ + ": the installation is incomplete");
   if (std::find(capabilities_.begin(), capabilities_.end(), "CAP_SYS_ADMIN") == capabilities_.end() || ::geteuid() != 0)
     throw Error(Code::unsupported, "execs with " + runtime_.name + " need root: start the runner as root");
   private_dir_ = std::string(host.state_dir()) + "/private";

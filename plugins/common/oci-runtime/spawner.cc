@@ -1,11 +1,8 @@
 #include "plugins/common/oci-runtime/spawner.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 
 #include <cerrno>
 #include <cstring>
@@ -66,12 +63,7 @@ Spawner::~Spawner() { stop(); }
 
 void Spawner::stop() noexcept {
   socket_.reset();
-  if (!process_) return;
-  ::syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
-  siginfo_t info{};
-  while (::waitid(P_PIDFD, static_cast<id_t>(process_.get()), &info, WEXITED) != 0 && errno == EINTR) {
-  }
-  process_.reset();
+  sys::end_child(process_);
 }
 
 void Spawner::start() {

@@ -3,8 +3,13 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -51,6 +56,33 @@ UniqueFd open_in_root(int root, const std::string& path, int flags) {
 UniqueFd clone_tree(int fd) noexcept {
   return UniqueFd(static_cast<int>(
       ::syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | static_cast<unsigned>(AT_EMPTY_PATH))));
+}
+
+bool runnable(const std::string& path) {
+  struct stat st{};
+  return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && ::access(path.c_str(), X_OK) == 0;
+}
+
+std::string find_program(const std::string& name, const std::string& package) {
+  constexpr std::string_view folders = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  const bool by_name = name.find('/') == std::string::npos;
+  if (!by_name && name.front() == '/' && runnable(name)) return name;
+  for (std::size_t start = 0; by_name && start < folders.size();) {
+    const auto end = std::min(folders.find(':', start), folders.size());
+    if (auto path = std::string(folders.substr(start, end - start)) + "/" + name; runnable(path)) return path;
+    start = end + 1;
+  }
+  throw Error(Code::unsupported, "no program " + name + (by_name ? " in " + std::string(folders) : "") +
+                                     ": install the package " + package + " or set \"binary\" to its absolute path");
+}
+
+void end_child(UniqueFd& pidfd) noexcept {
+  if (!pidfd) return;
+  ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  siginfo_t info{};
+  while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED) != 0 && errno == EINTR) {
+  }
+  pidfd.reset();
 }
 
 std::string read_all(int fd, std::size_t limit) {

@@ -26,6 +26,14 @@ UniqueFd try_open_in_root(int root, const std::string& path, int flags);
 // set, when the kernel cannot: before 6.15 not from a mount that is itself detached.
 UniqueFd clone_tree(int fd) noexcept;
 
+// Whether it is an executable file.
+bool runnable(const std::string& path);
+// The absolute path of a program of another package: name is an absolute path, or looked for in the system's program
+// folders. Throws unsupported, which names the package.
+std::string find_program(const std::string& name, const std::string& package);
+// Kills the child and reaps it, if there is one.
+void end_child(UniqueFd& pidfd) noexcept;
+
 std::string read_all(int fd, std::size_t limit);  // throws no_space when there is more than limit
 void write_all(int fd, std::string_view data);
 std::string fd_path(int fd);  // "/proc/self/fd/N"

@@ -45,9 +45,9 @@ class Host {
   virtual std::string_view install_dir() const noexcept = 0;
   // Starts a child from the engine's one permanent spawning thread, so that PR_SET_PDEATHSIG means "the engine died"
   // and not "a pool thread ended". argv[0] is looked up as an absolute path. stdio: fds for 0, 1, 2 (-1: /dev/null).
-  // keep: fds the child inherits as 3, 4, ... in this order. The child gets SIGKILL when the engine dies, an empty
-  // signal mask, default dispositions, cwd "/" and umask 022. Returns a pidfd; the plugin reaps the child by
-  // waitid(P_PIDFD). Throws not_found, internal.
+  // keep: fds the child inherits as 3, 4, ... in this order. The child gets SIGKILL when the engine dies, a
+  // session of its own (no terminal's signals reach it), an empty signal mask, default dispositions, cwd "/" and umask
+  // 022. Returns a pidfd; the plugin reaps the child by waitid(P_PIDFD). Throws not_found, internal.
   struct Spawn {
     std::vector<std::string> argv;
     std::vector<std::string> env;  // "NAME=value"

@@ -44,10 +44,12 @@ class View {
   // it.
   virtual int root_fd() const noexcept = 0;
   virtual bool detached_mount() const noexcept = 0;
-  // Becomes readable when the view is lost (the process that served it has ended): an exec on it fails. -1: never.
+  // Becomes readable when the view is lost (the process that served it has ended): an exec on it fails, with what
+  // seal() throws then. -1: never.
   virtual int lost_fd() const noexcept { return -1; }
   // Ends writing and turns the changes into a layer. Call at most once, on a writable view, when no process uses it any
-  // more. Afterwards root_fd() is gone. Does not sync: durability belongs to the store. Throws no_space, cancelled.
+  // more. Afterwards root_fd() is gone. Does not sync: durability belongs to the store. Throws no_space, cancelled; of
+  // a lost view unavailable, with why.
   virtual SealedLayer seal(CallContext& ctx) = 0;
 };
 

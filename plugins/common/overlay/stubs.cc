@@ -1,4 +1,4 @@
-#include "plugins/snapshotter-overlay/stubs.h"
+#include "plugins/common/overlay/stubs.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

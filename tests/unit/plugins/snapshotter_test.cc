@@ -1,104 +1,52 @@
-// Real overlay mounts, by both ways of mounting; needs root.
+// What every snapshotter does that stacks directories: by the kernel, in both ways of mounting, and by fuse-overlayfs.
+// Real mounts; needs root.
 #include <dirent.h>
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
 #include <set>
 
-#include "core/base/fs.h"
-#include "plugins/snapshotter-overlay/snapshotter.h"
-#include "tests/support/fake_host.h"
+#include "tests/unit/plugins/layer_fixture.h"
 
-namespace dagger {
+namespace dagger::testing {
 namespace {
 
-using plugin::Layer;
-using plugin::MountStub;
-using plugin::ViewRequest;
-
-std::string text_of(int root, const std::string& path) {
-  return read_all(open_in_root(root, path, O_RDONLY).get(), 1 << 20);
-}
-
-struct stat stat_at(int dir, const std::string& path) {
-  struct stat st{};
-  if (::fstatat(dir, path.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) throw_errno(path);
-  return st;
-}
-
-class Overlay : public ::testing::TestWithParam<const char*> {
+class Snapshotters : public LayerFixture, public ::testing::WithParamInterface<const char*> {
  protected:
-  std::string make_layer(const std::string& name) {
-    const auto path = dir.path() + "/" + name;
-    make_dirs(path);
-    return path;
-  }
-  void put(const std::string& path, std::string_view text = "x") {
-    make_dirs(parent_path(path));
-    write_all(open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644).get(), text);
-  }
-  static Layer layer(const std::string& path) { return {path, {{plugin::form::overlay_trusted, path}}}; }
-  std::unique_ptr<plugin::View> writable(std::vector<Layer> stack, std::vector<MountStub> stubs = {}) {
-    workspace = dir.path() + "/workspace" + std::to_string(count++);
-    if (::mkdir(workspace.c_str(), 0700) != 0) throw_errno(workspace);
-    return snapshotter.open({std::move(stack), true, workspace, std::move(stubs)}, ctx);
-  }
-  std::unique_ptr<plugin::View> read_only(std::vector<Layer> stack) {
-    return snapshotter.open({std::move(stack), false, {}, {}}, ctx);
-  }
-  std::vector<Layer> many(std::size_t count_of_layers, const std::string& parent = "many") {
-    std::vector<Layer> stack;
-    for (std::size_t i = 0; i < count_of_layers; ++i) {
-      const auto path = make_layer(parent + "/" + std::to_string(i));
-      put(path + "/top", std::to_string(i));
-      put(path + "/only" + std::to_string(i));
-      stack.push_back(layer(path));
-    }
-    return stack;
-  }
-
-  testing::FakeHost host;
-  testing::FakeContext ctx;
-  overlay::OverlaySnapshotter snapshotter{host, std::string(R"({"mount":")") + GetParam() + "\"}"};
-  TempDir dir{"/dev/shm"};  // thousands of small files: memory keeps the tests short
-  std::string workspace;
-  int count = 0;
+  Snapshotters() : LayerFixture(GetParam()) {}
+  std::size_t most() const { return snapshotter->traits().max_stack; }
 };
 
-TEST_P(Overlay, LeavesNoMountInTheNamespaceOfTheProcess) {
+TEST_P(Snapshotters, LeavesNoMountInTheNamespaceOfTheProcess) {
   const auto before = read_file("/proc/self/mountinfo");
   const auto view = writable(many(2));
   EXPECT_TRUE(view->detached_mount());
   EXPECT_EQ(read_file("/proc/self/mountinfo"), before);
 }
 
-TEST_P(Overlay, StacksFiveHundredLayersWithTheLastOnTop) {
-  const auto view = writable(many(500));
-  EXPECT_EQ(text_of(view->root_fd(), "/top"), "499");
+TEST_P(Snapshotters, StacksHundredsOfLayersWithTheLastOnTop) {
+  EXPECT_GE(most(), 200U);
+  const auto view = writable(many(most()));
+  EXPECT_EQ(text_of(view->root_fd(), "/top"), std::to_string(most() - 1));
   EXPECT_EQ(text_of(view->root_fd(), "/only0"), "x");
 }
 
-TEST_P(Overlay, StacksLayersWhosePathsAreLong) {
+TEST_P(Snapshotters, StacksLayersWhosePathsAreLong) {
   const auto view = writable(many(40, std::string(200, 'a') + "/" + std::string(200, 'b')));
   EXPECT_EQ(text_of(view->root_fd(), "/only7"), "x");
 }
 
-TEST_P(Overlay, StacksLayersWhosePathsHaveSpecialCharacters) {
+TEST_P(Snapshotters, StacksLayersWhosePathsHaveSpecialCharacters) {
   const auto view = writable(many(3, "a:b,c\\d"));
   EXPECT_EQ(text_of(view->root_fd(), "/only1"), "x");
 }
 
-TEST_P(Overlay, RefusesAStackThatIsTooLong) { EXPECT_THROW(writable(many(501)), Error); }
+TEST_P(Snapshotters, RefusesAStackThatIsTooLong) { EXPECT_THROW(writable(many(most() + 1)), Error); }
 
-TEST_P(Overlay, RefusesALayerInAnotherForm) {
+TEST_P(Snapshotters, RefusesALayerInAnotherForm) {
   const auto path = make_layer("user");
   EXPECT_THROW(writable({{"user", {{plugin::form::overlay_user, path}}}}), Error);
 }
 
-TEST_P(Overlay, SealsWhatWasWrittenAndDeleted) {
+TEST_P(Snapshotters, SealsWhatWasWrittenAndDeleted) {
   const auto base = make_layer("base");
   put(base + "/kept");
   put(base + "/gone");
@@ -122,14 +70,14 @@ TEST_P(Overlay, SealsWhatWasWrittenAndDeleted) {
   EXPECT_EQ(text_of(again->root_fd(), "/kept"), "x");
 }
 
-TEST_P(Overlay, KnowsThatNothingChanged) {
+TEST_P(Snapshotters, KnowsThatNothingChanged) {
   EXPECT_TRUE(writable(many(2))->seal(ctx).empty);
   auto chmodded = writable(many(2));
   ASSERT_EQ(::fchmodat(chmodded->root_fd(), ".", 0700, 0), 0);
   EXPECT_FALSE(chmodded->seal(ctx).empty);
 }
 
-TEST_P(Overlay, GivesTheRootTheAttributesOfTheTopmostLayer) {
+TEST_P(Snapshotters, GivesTheRootTheAttributesOfTheTopmostLayer) {
   auto stack = many(2);
   ASSERT_EQ(::chmod(stack[1].id.c_str(), 01751), 0);
   ASSERT_EQ(::chown(stack[1].id.c_str(), 3, 4), 0);
@@ -142,7 +90,7 @@ TEST_P(Overlay, GivesTheRootTheAttributesOfTheTopmostLayer) {
   }
 }
 
-TEST_P(Overlay, OpensAnEmptyStack) {
+TEST_P(Snapshotters, OpensAnEmptyStack) {
   auto view = writable({});
   EXPECT_FALSE(view->detached_mount());
   EXPECT_EQ(stat_at(view->root_fd(), ".").st_mode & 07777, 0755U);
@@ -152,7 +100,7 @@ TEST_P(Overlay, OpensAnEmptyStack) {
   EXPECT_EQ(::mkdirat(nothing->root_fd(), "made", 0755), -1);
 }
 
-TEST_P(Overlay, ShowsOfALoneLayerItsObjectsButNotItsWhiteouts) {
+TEST_P(Snapshotters, ShowsOfALoneLayerItsObjectsButNotItsWhiteouts) {
   const auto path = make_layer("lone");
   put(path + "/kept");
   ASSERT_EQ(::mknod((path + "/gone").c_str(), S_IFCHR, makedev(0, 0)), 0);
@@ -161,17 +109,18 @@ TEST_P(Overlay, ShowsOfALoneLayerItsObjectsButNotItsWhiteouts) {
   const std::unique_ptr<DIR, int (*)(DIR*)> all(
       ::fdopendir(open_at(view->root_fd(), ".", O_RDONLY | O_DIRECTORY).release()), ::closedir);
   while (const dirent* e = ::readdir(all.get())) names.insert(e->d_name);
-  EXPECT_EQ(names, (std::set<std::string>{".", "..", "kept"}));
+  names.erase("..");  // not every file system tells it for its root
+  EXPECT_EQ(names, (std::set<std::string>{".", "kept"}));
 }
 
-TEST_P(Overlay, RefusesToWriteAReadOnlyView) {
+TEST_P(Snapshotters, RefusesToWriteAReadOnlyView) {
   const auto view = read_only(many(1));
   EXPECT_EQ(::mkdirat(view->root_fd(), "made", 0755), -1);
   EXPECT_EQ(errno, EROFS);
   EXPECT_THROW(view->seal(ctx), Error);
 }
 
-TEST_P(Overlay, ShowsStubsThatAreInNoLayer) {
+TEST_P(Snapshotters, ShowsStubsThatAreInNoLayer) {
   const auto base = make_layer("base");
   put(base + "/etc/hosts", "own");
   const timespec old[] = {{1000, 0}, {1000, 0}};
@@ -187,7 +136,7 @@ TEST_P(Overlay, ShowsStubsThatAreInNoLayer) {
   EXPECT_TRUE(view->seal(ctx).empty);
 }
 
-TEST_P(Overlay, ShowsStubsBelowLinksWhiteoutsAndOpaqueDirectories) {
+TEST_P(Snapshotters, ShowsStubsBelowLinksWhiteoutsAndOpaqueDirectories) {
   const auto base = make_layer("base"), above = make_layer("above");
   make_dirs(base + "/run");
   put(base + "/etc/old");
@@ -211,14 +160,14 @@ TEST_P(Overlay, ShowsStubsBelowLinksWhiteoutsAndOpaqueDirectories) {
   EXPECT_TRUE(view->seal(ctx).empty);
 }
 
-TEST_P(Overlay, AddsStubsToTheLongestStack) {
-  auto view = writable(many(500), {{"/proc", true}});
+TEST_P(Snapshotters, AddsStubsToTheLongestStack) {
+  auto view = writable(many(most()), {{"/proc", true}});
   EXPECT_EQ(text_of(view->root_fd(), "/only0"), "x");
   EXPECT_TRUE(S_ISDIR(stat_at(view->root_fd(), "proc").st_mode));
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, Overlay, ::testing::Values("new", "classic"),
+INSTANTIATE_TEST_SUITE_P(All, Snapshotters, ::testing::Values("new", "classic", "fuse"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace
-}  // namespace dagger
+}  // namespace dagger::testing

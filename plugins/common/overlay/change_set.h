@@ -1,4 +1,4 @@
-// plugins/snapshotter-overlay/change_set.h — counts what an upper directory holds.
+// plugins/common/overlay/change_set.h — counts what an upper directory holds.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -12,7 +12,7 @@ struct ChangeSet {
   std::uint64_t entries = 0;  // objects below the root, whiteouts too
 };
 
-// Walks directory without following links. Bounded stack and open files at any depth. Throws cancelled.
+// Throws cancelled.
 ChangeSet measure(const std::string& directory, plugin::CallContext& ctx);
 
 }  // namespace dagger::overlay

@@ -1,13 +1,11 @@
-#include "plugins/snapshotter-overlay/change_set.h"
+#include "plugins/common/overlay/walk.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -20,25 +18,30 @@ struct CloseDirectory {
   void operator()(DIR* d) const noexcept { ::closedir(d); }
 };
 
-// One directory is open at a time: the way up is "..", since nobody else changes an upper that is being sealed.
+// The way up is "..", since nobody else changes the tree.
 class Walk {
  public:
-  Walk(const std::string& directory, plugin::CallContext& ctx) : ctx_(ctx) {
+  Walk(const std::string& directory, Visitor& visitor, plugin::CallContext& ctx) : visitor_(visitor), ctx_(ctx) {
     enter(sys::open_at(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   }
-  ChangeSet run() {
+  void run() {
     while (!levels_.empty()) {
       auto& pending = levels_.back();
       if (pending.empty()) {
+        visitor_.leave();
         levels_.pop_back();
         if (!levels_.empty()) handle_.reset(open(".."));
         continue;
       }
       const std::string name = std::move(pending.back());
       pending.pop_back();
-      enter(sys::open_at(::dirfd(handle_.get()), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+      // One that the visitor has removed meanwhile is not there to enter.
+      UniqueFd fd(::openat(::dirfd(handle_.get()), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (fd)
+        enter(std::move(fd));
+      else if (errno != ENOENT)
+        sys::fail("open " + name);
     }
-    return total_;
   }
 
  private:
@@ -54,29 +57,27 @@ class Walk {
     if (ctx_.cancelled()) throw Error(Code::cancelled, "no one waits for the layer any more");
     handle_.reset(from(std::move(fd)));
     levels_.emplace_back();
-    while (const dirent* e = ::readdir(handle_.get()))
-      if (std::strcmp(e->d_name, ".") != 0 && std::strcmp(e->d_name, "..") != 0) count(e->d_name);
+    const int dir = ::dirfd(handle_.get());
+    visitor_.enter(dir);
+    while (const dirent* e = ::readdir(handle_.get())) {
+      if (std::strcmp(e->d_name, ".") == 0 || std::strcmp(e->d_name, "..") == 0) continue;
+      struct stat st{};
+      if (::fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) sys::fail(std::string("look at ") + e->d_name);
+      if (visitor_.entry(dir, e->d_name, st) && S_ISDIR(st.st_mode)) levels_.back().emplace_back(e->d_name);
+    }
+    visitor_.listed(dir);
   }
 
-  void count(const char* name) {
-    struct stat st{};
-    if (::fstatat(::dirfd(handle_.get()), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-      sys::fail(std::string("look at ") + name);
-    ++total_.entries;
-    const bool again = st.st_nlink > 1 && !S_ISDIR(st.st_mode) && !linked_.insert(st.st_ino).second;
-    if (!again) total_.bytes += static_cast<std::uint64_t>(st.st_blocks) * 512;
-    if (S_ISDIR(st.st_mode)) levels_.back().emplace_back(name);
-  }
-
+  Visitor& visitor_;
   plugin::CallContext& ctx_;
   std::unique_ptr<DIR, CloseDirectory> handle_;
   std::vector<std::vector<std::string>> levels_;  // directories still to be entered, by level
-  std::set<ino_t> linked_;
-  ChangeSet total_;
 };
 
 }  // namespace
 
-ChangeSet measure(const std::string& directory, plugin::CallContext& ctx) { return Walk(directory, ctx).run(); }
+void walk(const std::string& directory, Visitor& visitor, plugin::CallContext& ctx) {
+  Walk(directory, visitor, ctx).run();
+}
 
 }  // namespace dagger::overlay

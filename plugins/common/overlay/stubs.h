@@ -1,4 +1,4 @@
-// plugins/snapshotter-overlay/stubs.h — mount points that exist in a view but in no layer.
+// plugins/common/overlay/stubs.h — mount points that exist in a view but in no layer.
 //
 // They are lower layers of the one mount. The first is the lowest: whatever the stack has wins over it, with its own
 // metadata. Only a stub that does not show then (below an opaque directory, a whiteout or a link) goes into a second
