@@ -1,10 +1,12 @@
 """Backends chosen by the configuration alone; plugin files that are no good; a plugin of somebody else."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 from api_case import ask, call, run, shell
-from support import case, engine, examples
+from support import case, engine, examples, processes
 
 PLUGINS = engine.build_dir() / "lib" / "dagger" / "plugins" / "1"
 
@@ -143,6 +145,15 @@ class CrashingSource(case.EngineTest):
                     self.crash(session, how)
                 self.assertEqual(ask(other, "container", call("from", address=self.image), run("echo", how), "stdout"), how + "\n")
             self.assertEqual([runner.pid for runner in self.engine.runners()], [pid])
+
+    def test_its_process_ends_with_a_runner_that_is_killed(self):
+        self.configure()
+        with self.engine.session() as session:
+            self.assertTrue(ask(session, "container", call("from", address=self.image), "id"))
+            (runner,) = self.engine.runners()
+            (own,) = [p for p in processes.descendants(runner.pid) if "dagger-plugin-host" in p.executable]
+            os.kill(runner.pid, signal.SIGKILL)
+            processes.eventually(lambda: own.pid not in [p.pid for p in processes.descendants()], 10, "its end")
 
     def test_inside_the_engine_the_report_names_it_and_the_store_is_whole(self):
         self.configure('isolation = "none"\n')
