@@ -51,8 +51,7 @@ Child::Child(dagger::plugin::Host& host, const std::vector<std::string>& argv, s
                                      "; install it, or correct the setting commands");
   Pipe out, err;
   dagger::plugin::Host::Spawn request;
-  request.argv = {setsid_program};
-  request.argv.insert(request.argv.end(), argv.begin(), argv.end());
+  request.argv = argv;
   request.env = std::move(env);
   request.stdio[1] = out.write.get();
   request.stdio[2] = err.write.get();
@@ -69,8 +68,7 @@ Child::~Child() {
   reap(status);
 }
 
-// The process itself, which may not have come as far as its own session; then the session's process group. Its number
-// is not used again before the process is reaped.
+// All of its session's process group, whose number is not used again before the process is reaped.
 void Child::kill() const noexcept {
   ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
   if (pid_ != 0) ::kill(-pid_, SIGKILL);

@@ -1,4 +1,5 @@
-// A running command with its output, in a session of its own: ending it takes along what it has started. One thread.
+// A running command with its output. The host gives it a session of its own, so that ending it takes along what it has
+// started. One thread.
 #pragma once
 #include <dagger/plugin/plugin.h>
 
@@ -6,8 +7,6 @@
 #include <vector>
 
 namespace secret_command {
-
-constexpr const char* setsid_program = "/usr/bin/setsid";
 
 class Child {
  public:
