@@ -2,6 +2,7 @@
 // started. One thread.
 #pragma once
 #include <dagger/plugin/plugin.h>
+#include <signal.h>
 
 #include <string>
 #include <vector>
@@ -24,7 +25,7 @@ class Child {
 
  private:
   void kill() const noexcept;
-  int reap(int& status) noexcept;
+  siginfo_t reap() noexcept;
   dagger::UniqueFd out_, err_, pidfd_;
   int pid_ = 0;  // of pidfd_; ours until it is reaped
 };
