@@ -16,7 +16,6 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 
 #include "core/base/elsewhere.h"
 #include "core/base/fs.h"
