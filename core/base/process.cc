@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "core/base/elsewhere.h"
 #include "core/base/fs.h"
