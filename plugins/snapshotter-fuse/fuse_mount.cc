@@ -202,8 +202,12 @@ void FuseMount::finish(plugin::CallContext& ctx, const std::function<void(int ro
   if (ctx.cancelled()) throw Error(Code::cancelled, "no one waits for the layer any more");
   siginfo_t end{};
   ::waitid(P_PIDFD, static_cast<id_t>(process_.get()), &end, WEXITED | WNOWAIT);
-  if (end.si_code != CLD_EXITED || end.si_status != 0) fail();
-  sys::end_child(process_);
+  const bool well = end.si_code == CLD_EXITED && end.si_status == 0;
+  const auto text = reap();
+  // A request that is being read while the kernel ends the connection (the release of a file, say) fails so; what was
+  // written has been handed over before that (fs/fuse/dev.c, fuse_dev_do_read()).
+  constexpr std::string_view read_at_the_end = "reading device: Software caused connection abort";
+  if (!well && text.find(read_at_the_end) == std::string::npos) throw Error(Code::unavailable, text);
 }
 
 }  // namespace dagger::fuse
