@@ -136,6 +136,12 @@ TEST_F(Api, KnowsWhichGenerationWantsTheEntrypoint) {
   EXPECT_EQ(args_of(" useEntrypoint:true", "0.21.0"), 2U);
 }
 
+TEST_F(Api, RefusesNestingInsteadOfLeavingItOut) {
+  const char* query = R"({container{from(address:"alpine:3"){
+      withExec(args:["x"], experimentalPrivilegedNesting:true){stdout}}}})";
+  EXPECT_NE(error(query).find("experimentalPrivilegedNesting is not supported"), std::string::npos) << error(query);
+}
+
 TEST_F(Api, ReportsAFailedExecWithItsDetails) {
   runner.failure = link::ExecFailure{{"sh", "-c", "exit 3"}, 3, "some out", "some err"};
   const auto answer = ask(R"({container{from(address:"alpine:3"){withExec(args:["sh"]){sync}}}})");
