@@ -70,6 +70,43 @@ class Api : public ::testing::Test {
     run(execute(std::move(request), CancelToken(), answer));
     return json::parse(answer);
   }
+  static GraphqlRequest large_step() {
+    GraphqlRequest request;
+    request.query = "{directory{withNewFile(path:\"f\",contents:\"" + std::string(2000, 'x') + "\"){sync}}}";
+    return request;
+  }
+  Task<void> until_put() {
+    while (std::ranges::find(runner.calls, std::string(link::method::put_ops)) == runner.calls.end()) {
+      OneShot<Unit> turn(loop);
+      loop.post([turn] { turn.set({}); });
+      co_await turn;
+    }
+  }
+  // The step is refused after the other request has ended.
+  Task<void> beside_a_large_step(std::string& failed, std::string& other) {
+    TaskGroup group(loop);
+    group.spawn(execute(large_step(), CancelToken(), failed));
+    co_await until_put();
+    GraphqlRequest small;
+    small.query = R"({container{from(address:"alpine:3"){withExec(args:["x"]){stdout}}}})";
+    co_await execute(std::move(small), CancelToken(), other);
+    runner.refusal->set({});
+    co_await group.join();
+  }
+  // The step is refused after its request has ended.
+  Task<void> cancel_a_large_step(std::string& answer) {
+    CancelSource gone;
+    TaskGroup group(loop);
+    group.spawn(execute(large_step(), gone.token(), answer));
+    co_await until_put();
+    gone.request("cancelled");
+    try {
+      co_await group.join();
+    } catch (const Error& error) {
+      answer = error.what();
+    }
+    runner.refusal->set({});
+  }
   json data(std::string query, std::string version = "") {
     const auto answer = ask(std::move(query), std::move(version));
     EXPECT_FALSE(answer.contains("errors")) << answer.dump();
@@ -119,6 +156,23 @@ TEST_F(Api, PutsInputsBeforeTheirUsers) {
   for (int i = 0; i < 30; ++i) query = "withExec(args:[\"" + std::to_string(i) + "\"]){" + query + "}";
   data("{container{" + query + "}}");  // the fake runner looks
   EXPECT_EQ(runner.all<dag::Exec>().size(), 30U);
+}
+
+TEST_F(Api, AStepThatCannotBePutKeepsUpNobodyElse) {
+  runner.message_bytes = 1000;
+  runner.refusal.emplace(loop);
+  std::string failed, other;
+  run(beside_a_large_step(failed, other));
+  EXPECT_NE(failed.find("too large"), std::string::npos) << failed;
+  EXPECT_EQ(json::parse(other)["data"]["container"]["from"]["withExec"]["stdout"], "hi\n");
+}
+
+TEST_F(Api, ACancelledRequestDoesNotWaitForItsSteps) {
+  runner.message_bytes = 1000;
+  runner.refusal.emplace(loop);
+  std::string cancelled;
+  run(cancel_a_large_step(cancelled));
+  EXPECT_NE(cancelled.find("cancelled"), std::string::npos) << cancelled;
 }
 
 TEST_F(Api, KnowsWhichGenerationWantsTheEntrypoint) {
