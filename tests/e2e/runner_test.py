@@ -297,9 +297,14 @@ class BadStarts(case.EngineTest):
         status, text = self.runner("--listen", f"unix://{self.engine.runtime_dir}/x.sock")
         self.assertNotEqual(status, 0)
         self.assertIn(str(self.engine.state_dir), text)
+        with open(self.engine.state_dir / "runner.log", "ab") as log:  # of years
+            log.truncate(65 << 20)
+            log.seek(0, os.SEEK_END)
+            log.write(b"\n")
         on_demand = self.engine.run(["true"])
         self.assertNotEqual(on_demand.returncode, 0)
-        self.assertIn(str(self.engine.state_dir), on_demand.stderr)
+        self.assertIn(f"its log {self.engine.state_dir}/runner.log ends with:", on_demand.stderr)
+        self.assertIn("newer", on_demand.stderr)
         self.assertEqual(version.read_text(), "999999\n")
         self.assertEqual(sorted(set(os.listdir(self.engine.state_dir)) - {"runner.log"}), before)
 
