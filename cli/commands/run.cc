@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 
@@ -54,12 +55,18 @@ Task<int> run_command(SessionContext& context, void* argument) {
   const auto& options = *static_cast<const Options*>(argument);
   SpawnRequest request;
   request.argv = options.command;
-  request.argv[0] = find_command(options.command[0]);
   request.env = environment(context);
   for (const int fd : {0, 1, 2}) request.stdio[fd] = fd;
   request.cwd = ".";
   request.inherited = options.inherited;
-  auto child = context.spawner.spawn(request);
+  std::optional<Signal> early;  // before the child was there to get it
+  context.on_signal = [&](const Signal& got) { early = got; };
+  Child child;
+  auto start = [&] {
+    request.argv[0] = find_command(options.command[0]);
+    child = context.spawner.spawn(request);
+  };
+  co_await on_pool(context.loop, context.pool, std::ref(start));
 
   OneShot<Unit> ended(context.loop);
   const auto watch = context.loop.when_readable(child.fd(), [ended] { ended.set({}); });
@@ -69,6 +76,7 @@ Task<int> run_command(SessionContext& context, void* argument) {
     if (!got.from_terminal) child.signal(got.number);
     if (!kill.active()) kill = context.loop.after(grace, [&child] { child.signal(SIGKILL); });
   };
+  if (early) context.on_signal({early->number, false});
   co_await ended;
   context.on_signal = {};
   const auto status = child.wait();

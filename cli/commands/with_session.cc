@@ -75,6 +75,11 @@ session::Client make_client(const Globals& globals, SessionSetup setup) {
   return client;
 }
 
+// The configured one is the runner's, which is root's as a rule.
+std::string session_state_dir(const runner::Config& config, const runner::ConfigContext& context) {
+  return context.uid == 0 ? config.state_dir : runner::default_state_dir(context);
+}
+
 // The whole of one command: members in the order in which they may use each other.
 class Run {
  public:
@@ -113,15 +118,18 @@ class Run {
   }
 
   Task<void> run_session() {
-    auto read = [this] {
-      config_ = runner::load_config(runner::process_config_context(globals_.config_file, globals_.install_dir));
+    std::string state_dir;
+    auto read = [&] {
+      const auto context = runner::process_config_context(globals_.config_file, globals_.install_dir);
+      config_ = runner::load_config(context);
+      state_dir = session_state_dir(config_, context);
     };
     co_await on_pool(loop_, requests_, std::ref(read));
     if (client_.version.empty()) client_.version = config_.sdk_version;
     link::Transport transport(loop_, log_);
     auto peer =
         co_await provide_runner(loop_, files_, spawner_, transport, client_, provision_options(), stop_.token());
-    plugin::Registry plugins({config_.plugin_dirs, config_.state_dir, globals_.install_dir}, log_, spawner_);
+    plugin::Registry plugins({config_.plugin_dirs, std::move(state_dir), globals_.install_dir}, log_, spawner_);
     auto load = [&] {
       for (const auto& choice : config_.secrets) plugins.load("secret", choice);
     };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/base/fs.h"
+
 namespace dagger::plugin {
 
 Level to_level(LogLevel level) {
@@ -26,7 +28,21 @@ HostServices::HostServices(std::string state_dir, std::string install_dir, Write
       write_(std::move(write)),
       spawner_(spawner) {}
 
-void HostServices::log(LogLevel level, std::string_view message) noexcept {
+// Where it cannot be made, what the plugin wants to do in it fails and names it.
+std::string_view HostServices::state_dir() const noexcept {
+  std::call_once(state_dir_made_, [this] {
+    try {
+      make_dirs(state_dir_, 0700);
+    } catch (const std::exception& e) {
+      write(LogLevel::error, e.what());
+    }
+  });
+  return state_dir_;
+}
+
+void HostServices::log(LogLevel level, std::string_view message) noexcept { write(level, message); }
+
+void HostServices::write(LogLevel level, std::string_view message) const noexcept {
   try {
     write_(level, message);
   } catch (...) {  // out of memory: a log never fails its caller

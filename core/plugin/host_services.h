@@ -4,6 +4,7 @@
 // [thread-safe]
 #pragma once
 #include <functional>
+#include <mutex>
 #include <string>
 
 #include "core/base/log.h"
@@ -18,16 +19,19 @@ Level to_level(LogLevel level);
 class HostServices final : public Host {
  public:
   using WriteLine = std::function<void(LogLevel, std::string_view)>;
-  // state_dir is made by the caller.
+  // state_dir is made when the plugin first asks for it: most need none, and not every process may make one.
   HostServices(std::string state_dir, std::string install_dir, WriteLine write, Spawner& spawner);
 
   void log(LogLevel level, std::string_view message) noexcept override;
-  std::string_view state_dir() const noexcept override { return state_dir_; }
+  std::string_view state_dir() const noexcept override;
   std::string_view install_dir() const noexcept override { return install_dir_; }
   UniqueFd spawn(const Spawn& request) override;
 
  private:
+  void write(LogLevel level, std::string_view message) const noexcept;
+
   std::string state_dir_, install_dir_;
+  mutable std::once_flag state_dir_made_;
   WriteLine write_;
   Spawner& spawner_;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/base/fs.h"
 #include "core/plugin/isolation/isolate.h"
 
 namespace dagger::plugin {
@@ -57,7 +56,6 @@ std::unique_ptr<HostServices> Registry::make_host(const Manifest& manifest) {
   });
   auto dir = options_.state_dir + "/plugins/" + manifest.kind + "-" + manifest.name +
              (same == 0 ? "" : "-" + std::to_string(same + 1));
-  make_dirs(dir, 0700);
   auto write = [this, label = manifest.label()](LogLevel level, std::string_view line) {
     log_.write(to_level(level), label + ": " + std::string(line));
   };

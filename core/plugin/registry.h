@@ -20,7 +20,7 @@ bool works_elsewhere(Code code);
 
 struct RegistryOptions {
   std::vector<std::string> plugin_dirs;
-  std::string state_dir;    // each plugin gets <state_dir>/plugins/<kind>-<name>, mode 0700
+  std::string state_dir;    // a plugin that asks gets <state_dir>/plugins/<kind>-<name>, mode 0700
   std::string install_dir;  // of the running engine
 };
 

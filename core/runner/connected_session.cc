@@ -48,10 +48,7 @@ ConnectedSession::ConnectedSession(std::unique_ptr<link::Peer> peer, solver::Sol
       name_(std::move(name)),
       scope_(peer_->other().scope),
       graph_(std::make_shared<dag::Graph>(scope_)),
-      questions_(loop_) {
-  for (const auto& [key, value] : peer_->other().labels)
-    if (key == "inside-exec") inside_exec_ = value;
-}
+      questions_(loop_) {}
 
 void ConnectedSession::close() { peer_->close(); }
 

@@ -74,6 +74,7 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   const std::shared_ptr<dag::Graph>& graph() const override { return graph_; }
   const std::string& scope() const override { return scope_; }
   const std::string& name() const override { return name_; }
+  // None: no exec can be a client so far, and what a client says about itself lends no slots.
   const std::string& inside_exec() const override { return inside_exec_; }
   Task<std::string> secret(std::string name, CancelToken cancel) override;
   Task<std::optional<plugin::Credentials>> credentials(std::string realm, CancelToken cancel) override;

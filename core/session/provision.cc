@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "core/base/fs.h"
 #include "core/graphql/version.h"
 #include "core/link/messages/messages.h"
@@ -38,8 +40,15 @@ bool make_private_directory(const std::string& path, unsigned uid) {
 
 std::string last_lines(const std::string& file) {
   if (!exists(file)) return {};
-  auto log = dagger::read_file(file, 64 << 20);
-  if (log.size() > shown_log) log = log.substr(log.find('\n', log.size() - shown_log) + 1);
+  const auto fd = open_file(file, O_RDONLY);
+  struct stat st{};
+  if (::fstat(fd.get(), &st) != 0) throw_errno("look at " + file);
+  const auto from = std::max<off_t>(0, st.st_size - static_cast<off_t>(shown_log));
+  std::string log(shown_log, '\0');
+  const auto got = ::pread(fd.get(), log.data(), log.size(), from);
+  if (got < 0) throw_errno("read " + file);
+  log.resize(static_cast<std::size_t>(got));
+  if (from != 0) log.erase(0, log.find('\n') + 1);
   while (!log.empty() && log.back() == '\n') log.pop_back();
   return log.empty() ? "" : "; its log " + file + " ends with:\n" + log;
 }

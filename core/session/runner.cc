@@ -1,9 +1,10 @@
 #include "core/session/runner.h"
 
-#include <algorithm>
-
 namespace dagger::session {
 namespace {
+
+constexpr std::size_t parcel_bytes = 4 << 20;     // a message may have 64 MiB
+constexpr std::size_t packed_at_once = 64 << 10;  // more would hold the control thread
 
 link::PathRequest at(const dag::Ref& tree, std::string path) {
   link::PathRequest request;
@@ -108,36 +109,58 @@ Task<link::Recipe> Runner::get_recipe(std::string id, CancelToken cancel) {
   co_return cbor::unpack<link::Recipe>(reply);
 }
 
+std::vector<OneShot<Unit>> Runner::ends_of(const std::vector<std::uint64_t>& parcels) {
+  std::vector<OneShot<Unit>> ends;
+  for (const auto number : parcels) ends.push_back(in_flight_.at(number).emplace_back(loop_));
+  return ends;
+}
+
 // Puts are not the request's own: others may wait for the same ops, so a request that is cancelled does not stop them.
 Task<void> Runner::need(std::vector<Digest> ops, CancelToken cancel) {
   cancel.throw_if_cancelled();
-  if (auto unsent = table_.take_unsent(ops); !unsent.empty()) {
-    const auto batch = std::make_shared<Batch>();
-    batch->ops = std::move(unsent);
-    in_flight_.push_back(batch);
-    puts_.spawn(send(batch));
+  auto needed = table_.take_unsent(ops, parcel_bytes);
+  auto awaited = std::move(needed.on_their_way);
+  for (const auto& parcel : needed.parcels) {
+    in_flight_[parcel.number];
+    awaited.push_back(parcel.number);
   }
-  std::vector<OneShot<Unit>> open;
-  for (const auto& batch : in_flight_) open.push_back(batch->waiting.emplace_back(loop_));
-  for (const auto& confirmed : open) co_await confirmed;
+  const auto open = ends_of(awaited);
+  std::vector<std::vector<OneShot<Unit>>> before;
+  for (const auto& parcel : needed.parcels) before.push_back(ends_of(parcel.after));
+  for (std::size_t i = 0; i < before.size(); ++i) puts_.spawn(send(std::move(needed.parcels[i]), std::move(before[i])));
+  const auto on_cancel = cancel.on_cancel([open] {
+    const auto error = std::make_exception_ptr(Error(Code::cancelled, "cancelled by the client"));
+    for (const auto& end : open) end.fail(error);
+  });
+  for (const auto& end : open) co_await end;
 }
 
-Task<void> Runner::send(std::shared_ptr<Batch> batch) {
+Task<void> Runner::send(OpTable::Parcel parcel, std::vector<OneShot<Unit>> before) {
   std::exception_ptr error;
+  link::PutOps request;
   try {
-    const link::PutOps request{table_.encodings(batch->ops)};
-    co_await peer_.call(link::method::put_ops, cbor::pack(request), CancelToken());
-    table_.confirm(batch->ops);
+    for (const auto& end : before) co_await end;
+    request.ops = table_.encodings(parcel.ops);
+    std::string message;
+    auto pack = [&] { message = cbor::pack(request); };
+    std::size_t size = 0;
+    for (const auto& op : request.ops) size += op.size();
+    if (size <= packed_at_once)
+      pack();
+    else
+      co_await on_pool(loop_, pool_, std::ref(pack));
+    co_await peer_.call(link::method::put_ops, std::move(message), CancelToken());
+    table_.confirm(parcel.ops);
   } catch (...) {
     error = std::current_exception();
-    table_.give_back(batch->ops);
+    table_.give_back(parcel.ops, std::move(request.ops));
   }
-  std::erase(in_flight_, batch);
-  for (const auto& waiter : batch->waiting) {
+  const auto waiting = in_flight_.extract(parcel.number);
+  for (const auto& end : waiting.mapped()) {
     if (error)
-      waiter.fail(error);
+      end.fail(error);
     else
-      waiter.set({});
+      end.set({});
   }
 }
 

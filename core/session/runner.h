@@ -3,6 +3,7 @@
 // Control thread. Each call throws the runner's Error (or link::DetailedError of a failed exec), Error{cancelled}, or
 // Error{unavailable} when the link is dead. The peer outlives it; join() before destroying.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,12 +40,10 @@ class Runner {
   Task<void> join() { return puts_.join(); }
 
  private:
-  struct Batch {
-    std::vector<Digest> ops;
-    std::vector<OneShot<Unit>> waiting;
-  };
   Task<void> need(std::vector<Digest> ops, CancelToken cancel);
-  Task<void> send(std::shared_ptr<Batch> batch);
+  // before: the ends of what it must not overtake.
+  Task<void> send(OpTable::Parcel parcel, std::vector<OneShot<Unit>> before);
+  std::vector<OneShot<Unit>> ends_of(const std::vector<std::uint64_t>& parcels);
   Task<void> stream(const char* method, link::PathRequest request, Function<void(link::Stream&)> consume,
                     CancelToken cancel);
   Task<std::string> ask_path(const char* method, link::PathRequest request, CancelToken cancel);
@@ -53,7 +52,7 @@ class Runner {
   Pool& pool_;
   link::Peer& peer_;
   OpTable table_;
-  std::vector<std::shared_ptr<Batch>> in_flight_;
+  std::map<std::uint64_t, std::vector<OneShot<Unit>>> in_flight_;  // parcel -> who waits for its end
   TaskGroup puts_;
 };
 

@@ -61,6 +61,8 @@ Task<void> Solver::ended_or_late(int done_fd, std::chrono::milliseconds grace) {
 Task<store::Record> Solver::run_exec(JobPtr job, std::vector<store::Stack> inputs) {
   const auto& op = std::get<dag::Exec>(job->vertex.op.fields);
   const CancelToken cancel = job->cancel.token();
+  if (op.nesting)
+    throw Error(Code::unsupported, "this engine cannot be used from inside an exec: experimentalPrivilegedNesting");
   // One that runs elsewhere brings its own network.
   const bool local = backends_.executor.capability(plugin::LocalExecutor::capability_id) != nullptr;
   plugin::Network* const network = local ? &backends_.network(op.network_class) : nullptr;

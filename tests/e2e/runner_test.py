@@ -269,6 +269,23 @@ class BadStarts(case.EngineTest):
             self.assertEqual(list(home.iterdir()), [], command)
             self.assertEqual(list(self.engine.runtime_dir.iterdir()), [], command)
 
+    def test_a_client_without_root_uses_a_runner_whose_state_it_may_not_see(self):
+        self.engine.configure(f'state_dir = "{self.engine.state_dir}"\n[listen]\nsocket_mode = "0666"\n')
+        self.engine.dir.chmod(0o755)
+        self.engine.runtime_dir.chmod(0o755)
+        self.engine.start_runner()
+        self.engine.state_dir.chmod(0o700)
+        home = self.engine.dir / "home"
+        home.mkdir()
+        os.chown(home, 65534, 65534)
+        env = self.engine.env({"HOME": str(home), "DAGGER_STATE_DIR": None, "XDG_STATE_HOME": None, "XDG_RUNTIME_DIR": None})
+        result = subprocess.run(
+            [self.engine.program, "run", "true"], env=env, cwd="/", user=65534, group=65534, extra_groups=[],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(list(home.iterdir()), [], "no plugin asked for a directory")
+
     def test_a_state_directory_of_a_newer_version(self):
         self.engine.start_runner().terminate()
         self.engine._extra_env.pop(RUNNER_HOST)
@@ -280,9 +297,14 @@ class BadStarts(case.EngineTest):
         status, text = self.runner("--listen", f"unix://{self.engine.runtime_dir}/x.sock")
         self.assertNotEqual(status, 0)
         self.assertIn(str(self.engine.state_dir), text)
+        with open(self.engine.state_dir / "runner.log", "ab") as log:  # of years
+            log.truncate(65 << 20)
+            log.seek(0, os.SEEK_END)
+            log.write(b"\n")
         on_demand = self.engine.run(["true"])
         self.assertNotEqual(on_demand.returncode, 0)
-        self.assertIn(str(self.engine.state_dir), on_demand.stderr)
+        self.assertIn(f"its log {self.engine.state_dir}/runner.log ends with:", on_demand.stderr)
+        self.assertIn("newer", on_demand.stderr)
         self.assertEqual(version.read_text(), "999999\n")
         self.assertEqual(sorted(set(os.listdir(self.engine.state_dir)) - {"runner.log"}), before)
 

@@ -144,6 +144,7 @@ class Engine:
                 "DAGGER_STATE_DIR": str(self.state_dir),
                 "XDG_RUNTIME_DIR": str(self.runtime_dir),
                 "XDG_CACHE_HOME": str(self.dir / "cache"),
+                "XDG_STATE_HOME": str(self.dir / "client-state"),
                 "PYTHONDONTWRITEBYTECODE": "1",
             }
         )

@@ -34,11 +34,6 @@ std::string env_or(const ConfigContext& context, const std::string& name, const 
   return value && !value->empty() ? *value : otherwise;
 }
 
-std::string default_state_dir(const ConfigContext& context) {
-  if (context.uid == 0) return "/var/lib/dagger";
-  return env_or(context, "XDG_STATE_HOME", env_or(context, "HOME", "") + "/.local/state") + "/dagger";
-}
-
 Config defaults(const ConfigContext& context) {
   Config c;
   c.plugin_dirs = {context.install_dir + plugin::bundled_plugins};
@@ -302,6 +297,11 @@ Config without_problems(ReadConfig read) {
 }
 
 }  // namespace
+
+std::string default_state_dir(const ConfigContext& context) {
+  if (context.uid == 0) return "/var/lib/dagger";
+  return env_or(context, "XDG_STATE_HOME", env_or(context, "HOME", "") + "/.local/state") + "/dagger";
+}
 
 Config parse_config(std::optional<std::string_view> text, const std::string& name, const ConfigContext& context) {
   return without_problems(read_text(text, name, context));

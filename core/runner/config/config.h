@@ -82,6 +82,9 @@ struct ConfigContext {
 };
 ConfigContext process_config_context(std::string file, std::string install_dir);
 
+// Where state is kept when nobody says where: of the machine for root, else of the user.
+std::string default_state_dir(const ConfigContext& context);
+
 // Search order: --config, $DAGGER_CONFIG, /etc/dagger/dagger.toml, $XDG_CONFIG_HOME/dagger/dagger.toml (~/.config/...):
 // what is said explicitly wins, then the operator of the machine (the file names code that is loaded), then the user.
 // $DAGGER_STATE_DIR and others beat the file. A file that was named must exist. [blocking]

@@ -149,7 +149,6 @@ Container with_exec(Runner& runner, Container container, ExecOptions options) {
   exec.redirect_stderr = redirect(container, options.redirect_stderr);
   exec.expect = options.expect;
   exec.root_capabilities = options.root_capabilities;
-  exec.nesting = options.nesting;
   exec.platform = container.platform;
 
   dag::Op op{dag::Scratch{}, {rootfs_of(runner, container)}};

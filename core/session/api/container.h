@@ -41,7 +41,7 @@ struct ExecOptions {
   bool use_entrypoint = true;
   std::string stdin_text, redirect_stdin, redirect_stdout, redirect_stderr;
   dag::Expect expect = dag::Expect::success;
-  bool root_capabilities = false, nesting = false;
+  bool root_capabilities = false;
 };
 Container with_exec(Runner& runner, Container container, ExecOptions options);
 

@@ -30,7 +30,10 @@ Value run(const ResolveCall& call) {
   options.redirect_stderr = text_arg_or(call, "redirectStderr", "");
   options.expect = expectation(call);
   options.root_capabilities = flag_arg(call, "insecureRootCapabilities");
-  options.nesting = flag_arg(call, "experimentalPrivilegedNesting");
+  if (flag_arg(call, "experimentalPrivilegedNesting"))
+    throw Error(
+        Code::unsupported,
+        "experimentalPrivilegedNesting is not supported by this engine: what runs in a container cannot use it");
   if (!options.redirect_stdin.empty() && !options.stdin_text.empty())
     throw Error(Code::invalid_argument, "stdin and redirectStdin cannot both be given");
   if (flag_arg(call, "expand")) {

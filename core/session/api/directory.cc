@@ -85,14 +85,6 @@ Value without_path(const ResolveCall& call) {
   return changed(call, std::move(remove));
 }
 
-Task<Value> diff(ResolveCall call) {
-  auto& runner = services_of(call).runner;
-  const auto other = co_await load_directory(call, text_arg(call, "other"));
-  const auto lower = tree_of(runner, self<Directory>(call));
-  const auto upper = tree_of(runner, other);
-  co_return object(Directory{runner.add(dag::Op{dag::Diff{}, {lower, upper}}), "/"});
-}
-
 Value with_timestamps(const ResolveCall& call) {
   auto& runner = services_of(call).runner;
   dag::Op op{dag::Timestamps{int_arg(call, "timestamp", 0)}, {tree_of(runner, self<Directory>(call))}};
@@ -128,7 +120,6 @@ void add_directory(Resolvers& r) {
   later(r, "Directory", "digest", digest);
   later(r, "Directory", "directory", directory);
   later(r, "Directory", "file", file);
-  later(r, "Directory", "diff", diff);
   later(r, "Directory", "export", export_to_client);
   later(r, "Directory", "withDirectory", with_directory);
   later(r, "Directory", "withFile", with_file);

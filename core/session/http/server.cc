@@ -87,7 +87,8 @@ class HttpServer::State {
     explicit Connection(asio::io_context& io) : socket(io) {}
     asio::ip::tcp::socket socket;
     flat_buffer buffer;
-    CancelSource cancel;  // of the request that runs
+    CancelSource cancel;    // of the request that runs
+    Loop::Handle deadline;  // until it has shown the token
   };
 
   void accept_next() {
@@ -109,6 +110,10 @@ class HttpServer::State {
       ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       auto& connection = open_.emplace_back(loop_.io());
       connection.socket.assign(asio::ip::tcp::v4(), fd.release());
+      connection.deadline = loop_.after(options_.authorize_within, [&connection] {
+        error_code ignored;
+        connection.socket.close(ignored);
+      });
       connections_.spawn(serve(std::prev(open_.end())));
     }
     if (open_.size() < options_.connections) accept_next();
@@ -141,6 +146,7 @@ class HttpServer::State {
       const bool more = parser.is_done() && parser.get().keep_alive();
       co_return co_await write(connection, unauthorized(), more);
     }
+    connection.deadline.cancel();
     if (parser.get()[http::field::expect] == "100-continue" && co_await write_continue(connection)) co_return false;
     error = co_await read_body(connection, parser);
     if (error) co_return co_await refuse(connection, error);

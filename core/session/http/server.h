@@ -1,9 +1,11 @@
 // core/session/http/server.h — HTTP/1.1 on a loopback port. Boost.Beast lives in server.cc alone.
 //
 // Control thread. A request's token is cancelled when its client hangs up. Requests of one connection are answered in
-// order, connections run side by side, and nothing times out: a query may take hours. Without the token the answer is
-// 401, before the body is read. stop() before destroying: nothing outlives it.
+// order and connections run side by side. Without the token the answer is 401, before the body is read, and the
+// connection ends soon; with it nothing times out: a query may take hours. stop() before destroying: nothing outlives
+// it.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,6 +20,8 @@ struct HttpOptions {
   std::string token;
   std::size_t header_bytes = 64 << 10, body_bytes = 64 << 20;
   std::size_t connections = 1024;
+  // For the first request that has the token: others of this machine may connect, but not keep connections open.
+  std::chrono::milliseconds authorize_within{10'000};
   std::string server_header;  // x-dagger-engine
 };
 

@@ -29,7 +29,10 @@ struct Wire {
 
 class WirePeer final : public link::Peer {
  public:
-  explicit WirePeer(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) { identity_.scope = "uid:0"; }
+  explicit WirePeer(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {
+    identity_.scope = "uid:0";
+    identity_.labels = {{"inside-exec", "an exec"}};
+  }
   void serve(std::string method, link::Handler handler) override { wire_->handlers[method] = std::move(handler); }
   void serve_stream(std::string method, link::StreamHandler handler) override {
     wire_->streams[method] = std::move(handler);
@@ -107,6 +110,8 @@ class ConnectedSessionTest : public ::testing::Test {
   const std::shared_ptr<Wire> wire = std::make_shared<Wire>();
   std::shared_ptr<ConnectedSession> session;
 };
+
+TEST_F(ConnectedSessionTest, DoesNotTakeItsClientsWordForBeingInsideAnExec) { EXPECT_EQ(session->inside_exec(), ""); }
 
 TEST_F(ConnectedSessionTest, TellsEventsTogether) {
   tell(3, link::EventKind::log, "text");

@@ -70,6 +70,43 @@ class Api : public ::testing::Test {
     run(execute(std::move(request), CancelToken(), answer));
     return json::parse(answer);
   }
+  static GraphqlRequest large_step() {
+    GraphqlRequest request;
+    request.query = "{directory{withNewFile(path:\"f\",contents:\"" + std::string(2000, 'x') + "\"){sync}}}";
+    return request;
+  }
+  Task<void> until_put() {
+    while (std::ranges::find(runner.calls, std::string(link::method::put_ops)) == runner.calls.end()) {
+      OneShot<Unit> turn(loop);
+      loop.post([turn] { turn.set({}); });
+      co_await turn;
+    }
+  }
+  // The step is refused after the other request has ended.
+  Task<void> beside_a_large_step(std::string& failed, std::string& other) {
+    TaskGroup group(loop);
+    group.spawn(execute(large_step(), CancelToken(), failed));
+    co_await until_put();
+    GraphqlRequest small;
+    small.query = R"({container{from(address:"alpine:3"){withExec(args:["x"]){stdout}}}})";
+    co_await execute(std::move(small), CancelToken(), other);
+    runner.refusal->set({});
+    co_await group.join();
+  }
+  // The step is refused after its request has ended.
+  Task<void> cancel_a_large_step(std::string& answer) {
+    CancelSource gone;
+    TaskGroup group(loop);
+    group.spawn(execute(large_step(), gone.token(), answer));
+    co_await until_put();
+    gone.request("cancelled");
+    try {
+      co_await group.join();
+    } catch (const Error& error) {
+      answer = error.what();
+    }
+    runner.refusal->set({});
+  }
   json data(std::string query, std::string version = "") {
     const auto answer = ask(std::move(query), std::move(version));
     EXPECT_FALSE(answer.contains("errors")) << answer.dump();
@@ -121,6 +158,23 @@ TEST_F(Api, PutsInputsBeforeTheirUsers) {
   EXPECT_EQ(runner.all<dag::Exec>().size(), 30U);
 }
 
+TEST_F(Api, AStepThatCannotBePutKeepsUpNobodyElse) {
+  runner.message_bytes = 1000;
+  runner.refusal.emplace(loop);
+  std::string failed, other;
+  run(beside_a_large_step(failed, other));
+  EXPECT_NE(failed.find("too large"), std::string::npos) << failed;
+  EXPECT_EQ(json::parse(other)["data"]["container"]["from"]["withExec"]["stdout"], "hi\n");
+}
+
+TEST_F(Api, ACancelledRequestDoesNotWaitForItsSteps) {
+  runner.message_bytes = 1000;
+  runner.refusal.emplace(loop);
+  std::string cancelled;
+  run(cancel_a_large_step(cancelled));
+  EXPECT_NE(cancelled.find("cancelled"), std::string::npos) << cancelled;
+}
+
 TEST_F(Api, KnowsWhichGenerationWantsTheEntrypoint) {
   const auto args_of = [this](const std::string& arguments, const std::string& version) {
     runner.ops.clear();
@@ -134,6 +188,12 @@ TEST_F(Api, KnowsWhichGenerationWantsTheEntrypoint) {
   EXPECT_EQ(args_of("", "0.12.0"), 1U);
   EXPECT_EQ(args_of(" skipEntrypoint:true", ""), 1U);
   EXPECT_EQ(args_of(" useEntrypoint:true", "0.21.0"), 2U);
+}
+
+TEST_F(Api, RefusesNestingInsteadOfLeavingItOut) {
+  const char* query = R"({container{from(address:"alpine:3"){
+      withExec(args:["x"], experimentalPrivilegedNesting:true){stdout}}}})";
+  EXPECT_NE(error(query).find("experimentalPrivilegedNesting is not supported"), std::string::npos) << error(query);
 }
 
 TEST_F(Api, ReportsAFailedExecWithItsDetails) {

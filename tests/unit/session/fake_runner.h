@@ -41,6 +41,8 @@ class FakeRunner final : public link::Peer {
   std::optional<link::ExecFailure> failure;
   std::string exported_tar;
   bool hang = false;  // solve never answers
+  std::size_t message_bytes = 64 << 20;
+  std::optional<OneShot<Unit>> refusal;  // when an ops.put of more than that is refused; at once if there is none
 
   // What it was asked.
   std::map<Digest, dag::Op> ops;
@@ -79,6 +81,10 @@ class FakeRunner final : public link::Peer {
     OneShot<Unit> turn(loop_);  // an answer takes at least one turn of the loop
     loop_.post([turn] { turn.set({}); });
     co_await turn;
+    if (method == link::method::put_ops && request.size() > message_bytes) {
+      if (refusal) co_await *refusal;
+      throw Error(Code::no_space, "the message is too large");
+    }
     if (hang && (method == link::method::solve || method == link::method::exec_output)) {
       OneShot<Unit> never(loop_);
       const auto subscription = cancel.on_cancel([this, never, method] {

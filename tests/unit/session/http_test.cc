@@ -88,8 +88,9 @@ TEST(Authorization, IsTheTokenAsUserName) {
 // A listener whose answers echo the body; "/slow" waits until the client is gone.
 class Listener : public ::testing::Test {
  protected:
-  Listener() {
+  explicit Listener(std::chrono::milliseconds authorize_within = std::chrono::seconds(60)) {
     HttpOptions options;
+    options.authorize_within = authorize_within;
     options.token = "token";
     options.header_bytes = 4096;
     options.body_bytes = 1 << 16;
@@ -194,6 +195,30 @@ TEST_F(Listener, NoticesAClientThatHangsUp) {
   ::close(fd);
   pollfd seen{hung_up.token().fd(), POLLIN, 0};
   EXPECT_EQ(::poll(&seen, 1, 10'000), 1);
+}
+
+class ImpatientListener : public Listener {
+ protected:
+  ImpatientListener() : Listener(std::chrono::milliseconds(250)) {}
+  // Whether the other side closes it.
+  static bool ends(int fd) {
+    pollfd seen{fd, POLLIN, 0};
+    char byte = 0;
+    return ::poll(&seen, 1, 10'000) == 1 && ::recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+  }
+};
+
+TEST_F(ImpatientListener, EndsOnlyConnectionsThatDoNotShowTheToken) {
+  const int known = connect(), silent = connect(), stranger = connect();
+  const auto first = request("first");
+  ASSERT_EQ(::send(known, first.data(), first.size(), 0), static_cast<ssize_t>(first.size()));
+  ASSERT_EQ(::send(stranger, "GET /query HTTP/1.1\r\n", 21, 0), 21);
+  EXPECT_TRUE(ends(silent));
+  EXPECT_TRUE(ends(stranger));
+  const auto last = request("last", "Connection: close\r\n");
+  ASSERT_EQ(::send(known, last.data(), last.size(), MSG_NOSIGNAL), static_cast<ssize_t>(last.size()));
+  EXPECT_NE(read_until_closed(known).find("last!"), std::string::npos);
+  ::close(silent), ::close(stranger);
 }
 
 }  // namespace
