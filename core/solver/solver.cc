@@ -128,7 +128,7 @@ Task<void> Solver::want_or_stop(Client& client, const dag::Vertex& vertex, Cance
 Task<Solver::RecordPtr> Solver::want(Client& client, const dag::Vertex& vertex, CancelToken cancel) {
   cancel.throw_if_cancelled();
   if (!recorded(vertex.op)) co_return std::make_shared<store::Record>();
-  if (auto record = store_.find(vertex.key)) {
+  if (auto record = store_.find(vertex.key); record && complete(*record, vertex.op)) {
     co_await announce_hits(client, vertex);
     co_return record;
   }
@@ -228,7 +228,7 @@ Task<Solver::RecordPtr> Solver::reuse(JobPtr job, const std::vector<store::Stack
   const auto& vertex = job->vertex;
   const auto key = content_key(store_, vertex, inputs);
   if (key) {
-    if (const auto same = store_.find(*key)) {
+    if (const auto same = store_.find(*key); same && complete(*same, vertex.op)) {
       store::Record copy = *same;
       auto record = publish(*job, std::move(copy), inputs);
       job->ended(link::Outcome::cached, {}, "content");
@@ -239,7 +239,7 @@ Task<Solver::RecordPtr> Solver::reuse(JobPtr job, const std::vector<store::Stack
   std::vector<Digest> keys{vertex.key};
   if (key) keys.push_back(*key);
   auto call = job->call();
-  auto found = co_await on_pool(loop_, io_, [&] { return tiers_->find(keys, call); });
+  auto found = co_await on_pool(loop_, io_, [&] { return tiers_->find(vertex.op, keys, call); });
   if (!found) co_return nullptr;
   auto record = publish(*job, std::move(*found), inputs);
   job->ended(link::Outcome::cached, {}, "cache tier");
@@ -248,6 +248,7 @@ Task<Solver::RecordPtr> Solver::reuse(JobPtr job, const std::vector<store::Stack
 
 Solver::RecordPtr Solver::publish(Job& job, store::Record record, const std::vector<store::Stack>& inputs) {
   const auto& vertex = job.vertex;
+  if (!complete(record, vertex.op)) throw Error(Code::internal, "a result of '" + job.name + "' lacks an output of it");
   record.key = vertex.key;
   record.kind = dag::kind_name(vertex.op);
   record.parts = vertex.parts;
