@@ -39,10 +39,10 @@ class ExecRun {
   int done_fd() const { return running_->done_fd(); }
   // Readable when something is gone that the process cannot do without.
   std::vector<int> lost_fds() const;
-  // Ends what still runs if a tree is lost, and asks its snapshotter why. [pool] after done_fd() or one of lost_fds() is
-  // readable
+  // Ends what still runs if a tree is lost, and asks its snapshotter why. [pool] after done_fd() or one of lost_fds()
+  // is readable
   void throw_if_lost(plugin::CallContext& ctx);
-  void terminate() noexcept;   // [pool] asks the process to end
+  void terminate() noexcept;  // [pool] asks the process to end
   // Ends what still runs and reaps it; the status if it ended by itself.
   plugin::ExecStatus end(plugin::CallContext& ctx);  // [pool] after done_fd() is readable
   void kill() noexcept;                              // [pool] whatever state it is in
@@ -62,6 +62,7 @@ class ExecRun {
   void add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::LocalMount& local, plugin::CallContext& ctx);
   std::vector<plugin::MountStub> stubs_in(std::size_t mount_index, const std::string& subpath) const;
   void redirect(const std::string& path, const std::string& log);
+  Digest keep_log(std::string& log);
   Tree& tree_of(const std::string& path, std::string& inside) const;
 
   store::Store& store_;
