@@ -1,6 +1,7 @@
 // What the solver makes of records that are not what they should be.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 
 #include "tests/support/fake_host.h"
@@ -62,6 +63,24 @@ TEST(Records, OneThatLacksAnOutputOfItsOpIsMadeAgain) {
   engine.memory.put(damaged);
   EXPECT_EQ(engine.out(a, exec), "one\n");
   EXPECT_EQ(engine.executor.started(), 1U);
+}
+
+TEST(Records, AStoreThatBreaksWhileAStepIsPlannedFailsThatStepAlone) {
+  Engine engine;
+  auto& a = engine.client("a");
+  const auto written = engine.write(a, engine.scratch(a), "/file", "text");
+  const auto exec = engine.exec(a, {"echo", "one"}, written);
+  engine.memory.break_lookup(engine.thread.run([&] { return a.graph()->find(written.op)->key; }));
+  EXPECT_EQ(engine.get(a, exec).error, "the test's store broke");
+  EXPECT_EQ(engine.out(a, exec), "one\n");
+}
+
+TEST(Records, LogsThatCannotBeKeptAreNotLeftBehind) {
+  Engine engine;
+  auto& a = engine.client("a");
+  engine.memory.refuse_blob_files();
+  EXPECT_EQ(engine.get(a, engine.exec(a, {"echo", "one"}, engine.scratch(a))).code, Code::no_space);
+  EXPECT_TRUE(std::filesystem::is_empty(engine.memory.scratch_dir()));
 }
 
 }  // namespace
