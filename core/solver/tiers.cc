@@ -5,7 +5,6 @@
 #include "core/base/cbor_fields.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
-#include "core/solver/call.h"
 #include "core/solver/stack_walk.h"
 
 namespace dagger::solver {
@@ -161,18 +160,14 @@ void CacheTiers::copy(plugin::CacheStore& tier, const store::Record& record, con
   tier.put_record(key.str(), cbor::pack(to), blobs_of(to), ctx);
 }
 
-Task<void> CacheTiers::offer(Loop& loop, Pool& pool, std::shared_ptr<const store::Record> record, Digest key,
-                             CancelToken cancel) {
-  Call call(loop, nullptr, cancel);
-  co_await on_pool(loop, pool, [&] {
-    for (const auto& [name, tier] : tiers_) {
-      try {
-        if (tier->traits().writable && tier->records({key.str()}, call).empty()) copy(*tier, *record, key, call);
-      } catch (const std::exception& e) {
-        if (!cancel.cancelled()) log_.warn("cache tier '" + name + "' did not take a record: " + e.what());
-      }
+void CacheTiers::offer(const store::Record& record, const Digest& key, plugin::CallContext& ctx) {
+  for (const auto& [name, tier] : tiers_) {
+    try {
+      if (tier->traits().writable && tier->records({key.str()}, ctx).empty()) copy(*tier, record, key, ctx);
+    } catch (const std::exception& e) {
+      if (!ctx.cancelled()) log_.warn("cache tier '" + name + "' did not take a record: " + e.what());
     }
-  });
+  }
 }
 
 }  // namespace dagger::solver
