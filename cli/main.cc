@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   add_global_options(app, globals);
   app.fallthrough();
   for (const auto add :
-       {add_run, add_session, add_query, add_runner, add_version, add_plugin, add_config, add_completion})
+       {add_run, add_session, add_query, add_runner, add_version, add_plugin, add_config, add_doctor, add_completion})
     add(app, globals);
 
   try {

@@ -36,7 +36,9 @@ void add_query(CLI::App& app, Globals& globals);
 void add_runner(CLI::App& app, Globals& globals);
 void add_version(CLI::App& app, Globals& globals);
 void add_plugin(CLI::App& app, Globals& globals);
+void add_plugin_new(CLI::App& plugin, Globals& globals);  // below "plugin"
 void add_config(CLI::App& app, Globals& globals);
+void add_doctor(CLI::App& app, Globals& globals);
 void add_completion(CLI::App& app, Globals& globals);
 
 }  // namespace dagger::cli

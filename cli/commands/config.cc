@@ -1,4 +1,4 @@
-// dagger config show | check: the operator's configuration as the engine understands it.
+// dagger config show | check | example: the operator's configuration as the engine understands it.
 #include "core/runner/config/config.h"
 
 #include <iostream>
@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/runner_flags.h"
 #include "core/plugin/loader.h"
 
 namespace dagger::cli {
@@ -27,18 +28,11 @@ void check(const Globals& globals) {
   auto [config, problems] = runner::read_config(context_of(globals));
   std::set<std::string> lines;
   for (const auto& problem : problems) lines.insert(line_of(problem));
-  const auto add = [&, &all = problems, &dirs = config.plugin_dirs](std::string_view kind,
-                                                                    const plugin::PluginChoice& choice) {
-    if (choice.use.empty()) return;  // which is one of the problems
-    for (auto& problem : plugin::problems_of(dirs, kind, choice))
-      if (lines.count(line_of(problem)) == 0) all.push_back(std::move(problem));
-  };
-  add("snapshotter", config.snapshotter);
-  add("executor", config.executor);
-  for (const auto& [name, choice] : config.networks) add("network", choice);
-  for (const auto& choice : config.sources) add("source", choice);
-  for (const auto& choice : config.caches) add("cache", choice);
-  for (const auto& choice : config.secrets) add("secret", choice);
+  for (const auto& named : runner::named_plugins(config)) {
+    if (named.choice->use.empty()) continue;  // which is one of the problems
+    for (auto& problem : plugin::problems_of(config.plugin_dirs, named.kind, *named.choice))
+      if (lines.count(line_of(problem)) == 0) problems.push_back(std::move(problem));
+  }
   std::string text;
   for (const auto& problem : problems) text += "\n" + problem;
   if (!text.empty())
@@ -53,11 +47,22 @@ void check(const Globals& globals) {
 void add_config(CLI::App& app, Globals& globals) {
   auto* command = app.add_subcommand("config", "The operator's configuration");
   command->require_subcommand(1);
-  command->add_subcommand("show", "The effective configuration, and where each value comes from")->callback([&globals] {
-    std::cout << runner::show_config(runner::load_config(context_of(globals)));
+  auto* show = command->add_subcommand("show", "The effective configuration, secrets masked");
+  auto origin = std::make_shared<bool>(false);
+  auto flags = std::make_shared<RunnerFlags>();
+  show->add_flag("--origin", *origin,
+                 "Behind each value where it comes from: default, file:line:column, $VARIABLE, --flag");
+  add_runner_flags(*show, *flags);  // what a runner with these would do
+  show->callback([origin, flags, &globals] {
+    auto config = runner::load_config(context_of(globals));
+    apply(*flags, config);
+    std::cout << runner::show_config(config, *origin);
   });
   command->add_subcommand("check", "Check the file, the plugins that it names and their settings")
       ->callback([&globals] { check(globals); });
+  command->add_subcommand("example", "A file with every setting, its default and what it is for")->callback([&globals] {
+    std::cout << runner::example_config(context_of(globals));
+  });
 }
 
 }  // namespace dagger::cli

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/runner_flags.h"
 #include "core/base/fs.h"
 #include "core/runner/host.h"
 
@@ -14,9 +15,7 @@ namespace dagger::cli {
 namespace {
 
 struct Options {
-  std::vector<std::string> listen;
-  std::string log_file;
-  int idle_seconds = -1;
+  RunnerFlags flags;
   bool on_demand = false;
 };
 
@@ -45,16 +44,14 @@ void serve(const Globals& globals, const Options& options) {
   runner::check_privileges();
   const auto signals = stop_signals();
   auto config = runner::load_config(runner::process_config_context(globals.config_file, globals.install_dir));
-  if (!options.listen.empty()) config.listen.addresses = options.listen;
+  apply(options.flags, config);
   if (config.listen.addresses.empty())
     throw Error(
         Code::invalid_argument,
         "nowhere to listen: give --listen unix:///path or tcp://host:port, or [listen] addresses in the configuration");
-  if (options.idle_seconds >= 0) config.idle_timeout = std::chrono::seconds(options.idle_seconds);
-  const std::string log_file = options.log_file.empty() ? config.log_file : options.log_file;
   const Level level = globals.debug ? Level::debug : level_of(config.log_level);
-  const auto log =
-      log_file.empty() ? std::make_unique<Log>(level, STDERR_FILENO) : std::make_unique<Log>(level, log_file.c_str());
+  const auto log = config.log_file.empty() ? std::make_unique<Log>(level, STDERR_FILENO)
+                                           : std::make_unique<Log>(level, config.log_file.c_str());
 
   Loop loop;
   runner::Host host(loop, *log, std::move(config), {globals.version, globals.install_dir, options.on_demand});
@@ -68,10 +65,7 @@ void serve(const Globals& globals, const Options& options) {
 void add_runner(CLI::App& app, Globals& globals) {
   auto* command = app.add_subcommand("runner", "Run the daemon that executes containers and keeps the cache");
   auto options = std::make_shared<Options>();
-  command->add_option("--listen", options->listen, "unix:///path or tcp://host:port; may be repeated");
-  command->add_option("--log-file", options->log_file, "Write diagnostics there instead of stderr");
-  command->add_option("--idle-timeout", options->idle_seconds,
-                      "With --on-demand: end after this many seconds without a session; 0: never");
+  add_runner_flags(*command, options->flags);
   command->add_flag("--on-demand", options->on_demand, "Started by a session: end when idle");
   command->callback([options, &globals] { serve(globals, *options); });
 }

@@ -1,20 +1,11 @@
 #include "core/base/pool.h"
 
-#include <pthread.h>
-#include <signal.h>
+#include "core/base/threads.h"
 
 namespace dagger {
 
 Pool::Pool(std::string name, unsigned threads) {
-  // Signals belong to the main thread.
-  sigset_t all, old;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &old);
-  for (unsigned i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] { serve(); });
-    ::pthread_setname_np(threads_.back().native_handle(), name.substr(0, 15).c_str());
-  }
-  ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  for (unsigned i = 0; i < threads; ++i) threads_.push_back(start_thread(name.substr(0, 15), [this] { serve(); }));
 }
 
 Pool::~Pool() {

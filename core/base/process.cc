@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "core/base/elsewhere.h"
 #include "core/base/fs.h"
@@ -203,6 +205,11 @@ Child::Status Child::wait() {
   }
   pidfd_.reset();
   return {info.si_code == CLD_EXITED, info.si_status};
+}
+
+std::string signal_text(int number) {
+  const char* name = ::sigabbrev_np(number);
+  return "signal " + (name != nullptr ? std::string(name) : std::to_string(number));
 }
 
 std::string find_program(const std::string& name, const std::string& path) {

@@ -75,6 +75,8 @@ class Spawner {
   std::unique_ptr<State> state_;
 };
 
+std::string signal_text(int number);  // "signal SEGV"
+
 // The first match of name in a ":"-separated search path (or name itself if it has a '/'); empty if there is none.
 std::string find_program(const std::string& name, const std::string& path);
 

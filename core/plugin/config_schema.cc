@@ -87,6 +87,9 @@ void check_schema_at(const json& schema, const std::string& at, int depth, Probl
   if (const auto t = schema.find("type");
       t == schema.end() ? !schema.contains("enum") : !t->is_string() || !one_of(types, t->get<std::string>()))
     problems.push_back({child(at, "type"), "must be one of object, array, string, boolean, integer, number, null"});
+  for (const char* key : {"title", "description"})
+    if (const auto v = schema.find(key); v != schema.end() && !v->is_string())
+      problems.push_back({child(at, key), "must be a text"});
   for (const char* key : {"minimum", "maximum", "minLength", "maxLength"})
     if (const auto v = schema.find(key); v != schema.end() && !v->is_number())
       problems.push_back({child(at, key), "must be a number"});

@@ -28,4 +28,15 @@ nlohmann::json parse_schema(std::string_view text);
 // What is wrong with the settings; at most 20 problems are reported.
 std::vector<SettingsProblem> check_settings(const nlohmann::json& schema, const nlohmann::json& settings);
 
+// A setting as people read it. Nested ones have dotted names: "registries.*.mirrors", "list[].name".
+struct SettingInfo {
+  std::string name;
+  std::string type;     // "integer, 1 or more", "one of auto, new"
+  std::string initial;  // the default as JSON; empty: the schema does not say
+  std::string description;
+  bool required = false;
+};
+// Of a schema that is not wrong; the settings of a table come after it.
+std::vector<SettingInfo> describe_settings(const nlohmann::json& schema);
+
 }  // namespace dagger::plugin

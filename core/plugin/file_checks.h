@@ -2,10 +2,16 @@
 // where they speak of the file itself ("is writable by others"): the caller adds it. [thread-safe]
 #pragma once
 #include <string>
+#include <vector>
 
+#include "dagger/plugin/error.h"
 #include "dagger/plugin/unique_fd.h"
 
 namespace dagger::plugin {
+
+// Every reason not to trust an open file (canonical path): its type, owner and permissions, and those of every
+// directory above it.
+std::vector<Error> distrust(int fd, const std::string& file);
 
 // Opens file (canonical path) if it is a regular file that only root or this process's user can change: owner,
 // permissions, and those of every directory above it. Throws not_found, invalid_argument, permission_denied.

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,9 @@ struct PluginChoice {
   std::vector<std::string> claims;  // schemes (source, secret) or classes (network) it serves; empty: all it offers
   Isolation isolation = Isolation::by_place;
   std::string origin;                         // where it was chosen: "/etc/dagger/dagger.toml:12:1"
-  std::map<std::string, std::string> places;  // JSON pointer of a setting -> where it was written
+  std::map<std::string, std::string> places;  // JSON pointer of a setting, or another key -> where it was written
+
+  bool operator==(const PluginChoice&) const = default;
 };
 
 // A plugin object with what it stands on. Destroyed in the right order: the object, then its host.
@@ -48,7 +51,15 @@ std::string_view file_prefix(std::string_view kind);
 // The file that a choice names. Throws not_found with the directories that were searched.
 std::string find_plugin_file(const std::vector<std::string>& dirs, std::string_view kind, const PluginChoice& choice);
 
-// A file that passed every check that needs no running code.
+// A file as far as it can be judged without running code of it.
+struct JudgedFile {
+  std::string path;                    // canonical, where there is such a file
+  std::optional<PluginFile> contents;  // absent where even the manifest cannot be read
+  std::vector<Error> refusals;         // every reason not to load it; empty: none
+};
+JudgedFile judge_plugin_file(const std::string& file, std::string_view kind, const PluginChoice& choice);
+
+// A file that passed. Throws the first refusal.
 struct CheckedFile {
   std::string path;  // canonical
   PluginFile contents;

@@ -157,7 +157,8 @@ PluginFile read_plugin_file_fd(int fd) {
   });
 }
 
-void check_compatible(const Manifest& m, std::string_view kind, std::string_view name) {
+std::vector<Error> misfits(const Manifest& m, std::string_view kind, std::string_view name) {
+  std::vector<Error> all;
   const auto version = [](unsigned major, unsigned minor) {
     return std::to_string(major) + "." + std::to_string(minor);
   };
@@ -165,22 +166,28 @@ void check_compatible(const Manifest& m, std::string_view kind, std::string_view
       m.api_major == DAGGER_PLUGIN_API_MAJOR &&
       (DAGGER_PLUGIN_API_MAJOR == 0 ? m.api_minor == DAGGER_PLUGIN_API_MINOR : m.api_minor <= DAGGER_PLUGIN_API_MINOR);
   if (!api_fits) {
-    throw Error(Code::unsupported, "is built for plugin API " + version(m.api_major, m.api_minor) +
-                                       ", this engine offers " +
-                                       version(DAGGER_PLUGIN_API_MAJOR, DAGGER_PLUGIN_API_MINOR) +
-                                       "; rebuild the plugin with this engine's headers");
+    all.emplace_back(Code::unsupported, "is built for plugin API " + version(m.api_major, m.api_minor) +
+                                            ", this engine offers " +
+                                            version(DAGGER_PLUGIN_API_MAJOR, DAGGER_PLUGIN_API_MINOR) +
+                                            "; rebuild the plugin with this engine's headers");
   }
   if (m.abi_tag != DAGGER_ABI_TAG) {
-    throw Error(Code::unsupported, "is built with ABI '" + m.abi_tag +
-                                       "', this engine has '" DAGGER_ABI_TAG
-                                       "'; rebuild the plugin with the same standard library and options");
+    all.emplace_back(Code::unsupported, "is built with ABI '" + m.abi_tag +
+                                            "', this engine has '" DAGGER_ABI_TAG
+                                            "'; rebuild the plugin with the same standard library and options");
   }
   if (!kind.empty() && m.kind != kind)
-    throw Error(Code::invalid_argument, "is of kind '" + m.kind + "', the configuration names it as a '" +
-                                            std::string(kind) + "'; move it to the section of its kind");
+    all.emplace_back(Code::invalid_argument, "is of kind '" + m.kind + "', the configuration names it as a '" +
+                                                 std::string(kind) + "'; move it to the section of its kind");
   if (!name.empty() && m.name != name)
-    throw Error(Code::invalid_argument, "is named '" + m.name + "' in its manifest, the configuration says use = \"" +
-                                            std::string(name) + "\"; make them equal");
+    all.emplace_back(Code::invalid_argument, "is named '" + m.name +
+                                                 "' in its manifest, the configuration says use = \"" +
+                                                 std::string(name) + "\"; make them equal");
+  return all;
+}
+
+void check_compatible(const Manifest& manifest, std::string_view kind, std::string_view name) {
+  if (auto all = misfits(manifest, kind, name); !all.empty()) throw std::move(all.front());
 }
 
 }  // namespace dagger::plugin

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "dagger/plugin/abi.h"
 #include "dagger/plugin/error.h"
@@ -35,7 +36,10 @@ PluginFile read_plugin_file(std::string_view image);        // the whole file in
 PluginFile read_plugin_file_fd(int fd);                     // any position; fd stays the caller's
 Manifest to_manifest(const dagger_plugin_manifest& plain);  // checks magic, size and that every text ends
 
-// Throws unsupported (API, ABI) or invalid_argument (kind, name). Empty kind or name: any.
+// Every reason why it does not fit this engine: unsupported (API, ABI), invalid_argument (kind, name). Empty kind or
+// name: any.
+std::vector<Error> misfits(const Manifest& manifest, std::string_view kind, std::string_view name);
+// Throws the first of them.
 void check_compatible(const Manifest& manifest, std::string_view kind, std::string_view name);
 
 }  // namespace dagger::plugin

@@ -1,4 +1,7 @@
 // The checks of loader.h that load nothing.
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -72,14 +75,36 @@ std::string find_plugin_file(const std::vector<std::string>& dirs, std::string_v
                                    "; install it there, or set plugin_dirs or file");
 }
 
+JudgedFile judge_plugin_file(const std::string& file, std::string_view kind, const PluginChoice& choice) {
+  JudgedFile judged{file, std::nullopt, {}};
+  auto& refusals = judged.refusals;
+  const auto note = [&](const auto& step) {
+    try {
+      step();
+    } catch (const Error& e) {
+      refusals.push_back(e);
+    }
+  };
+  UniqueFd fd;
+  note([&] {
+    judged.path = canonical_path(file);
+    fd = open_file(judged.path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    refusals = distrust(fd.get(), judged.path);
+  });
+  struct stat st{};
+  if (!fd || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return judged;
+  if (!choice.sha256.empty()) note([&] { check_sha256(fd.get(), choice.sha256); });
+  note([&] { judged.contents = read_plugin_file_fd(fd.get()); });
+  if (!judged.contents) return judged;
+  for (auto& misfit : misfits(judged.contents->manifest, kind, choice.use)) refusals.push_back(std::move(misfit));
+  if (const auto& schema = judged.contents->settings_schema) note([&] { parse_schema(*schema); });
+  return judged;
+}
+
 CheckedFile check_plugin_file(const std::string& file, std::string_view kind, const PluginChoice& choice) {
-  CheckedFile checked;
-  checked.path = canonical_path(file);
-  const auto fd = open_trusted(checked.path);
-  if (!choice.sha256.empty()) check_sha256(fd.get(), choice.sha256);
-  checked.contents = read_plugin_file_fd(fd.get());
-  check_compatible(checked.contents.manifest, kind, choice.use);
-  return checked;
+  auto judged = judge_plugin_file(file, kind, choice);
+  if (!judged.refusals.empty()) throw std::move(judged.refusals.front());
+  return {std::move(judged.path), std::move(*judged.contents)};
 }
 
 std::vector<std::string> problems_of(const std::vector<std::string>& dirs, std::string_view kind,
@@ -90,13 +115,11 @@ std::vector<std::string> problems_of(const std::vector<std::string>& dirs, std::
   } catch (const Error& e) {
     return {e.what()};  // with its place
   }
-  try {
-    const auto checked = check_plugin_file(file, kind, choice);
-    const auto& schema = checked.contents.settings_schema;
-    return schema ? settings_problems(checked.contents.manifest.label(), *schema, choice) : std::vector<std::string>();
-  } catch (const Error& e) {
-    return {choice.origin + ": plugin " + file + ": " + e.what()};
-  }
+  const auto judged = judge_plugin_file(file, kind, choice);
+  std::vector<std::string> all;
+  for (const auto& refusal : judged.refusals) all.push_back(choice.origin + ": plugin " + file + ": " + refusal.what());
+  if (!all.empty() || !judged.contents->settings_schema) return all;
+  return settings_problems(judged.contents->manifest.label(), *judged.contents->settings_schema, choice);
 }
 
 void check_plugin_settings(const std::string& label, std::string_view schema, const PluginChoice& choice) {

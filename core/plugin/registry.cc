@@ -38,6 +38,11 @@ bool contains(const std::vector<std::string>& all, const std::string& one) {
 
 }  // namespace
 
+bool works_elsewhere(Code code) {
+  return code == Code::unsupported || code == Code::permission_denied || code == Code::not_found ||
+         code == Code::unavailable;
+}
+
 Registry::Registry(RegistryOptions options, Log& log, Spawner& spawner)
     : options_(std::move(options)), log_(log), spawner_(spawner) {}
 
@@ -66,6 +71,23 @@ void Registry::load(std::string_view kind, const PluginChoice& choice) {
     return add(load_plugin(file, kind, choice, make), choice);
   if (!logs_) logs_ = std::make_unique<isolation::LogReader>(log_);
   add(isolation::load_isolated(file, kind, choice, make, spawner_, *logs_), choice, true);
+}
+
+void Registry::load_first(std::string_view kind, const std::vector<PluginChoice>& choices) {
+  if (choices.size() == 1) return load(kind, choices.front());
+  std::string reasons;
+  for (const auto& choice : choices) {
+    check_plugin_file(find_plugin_file(options_.plugin_dirs, kind, choice), kind, choice);
+    try {
+      load(kind, choice);
+      return log_.info("takes the " + infos_.back().manifest.label());
+    } catch (const Error& e) {
+      if (!works_elsewhere(e.code())) throw;
+      log_.warn(std::string(kind) + " '" + choice.use + "' does not work here: " + e.what());
+      reasons += "\n" + std::string(e.what());
+    }
+  }
+  throw Error(Code::unsupported, "no " + std::string(kind) + " of the configuration works on this machine:" + reasons);
 }
 
 template <class T>

@@ -14,6 +14,10 @@
 
 namespace dagger::plugin {
 
+// Of a plugin that cannot be made: whether that is the machine's fault (unsupported, permission_denied, not_found,
+// unavailable), so that the next one of a list of choices may do.
+bool works_elsewhere(Code code);
+
 struct RegistryOptions {
   std::vector<std::string> plugin_dirs;
   std::string state_dir;    // each plugin gets <state_dir>/plugins/<kind>-<name>, mode 0700
@@ -40,6 +44,9 @@ class Registry {
   // invalid_argument for a second snapshotter or executor, or when two plugins serve one scheme or class and the
   // configuration does not choose.
   void load(std::string_view kind, const PluginChoice& choice);
+  // Of several choices the first that works on this machine. Why an earlier one does not goes to the log. A file or
+  // settings that would be refused end the search: that is a mistake.
+  void load_first(std::string_view kind, const std::vector<PluginChoice>& choices);
   // The same for an object that was made in this program, or speaks with another process.
   void add(LoadedPlugin plugin, const PluginChoice& choice, bool isolated = false);
 

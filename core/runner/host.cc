@@ -59,8 +59,8 @@ Host::Host(Loop& loop, Log& log, Config config, HostOptions options)
       plugins_({config_.plugin_dirs, config_.state_dir, options_.install_dir}, log, spawner_),
       transport_(loop, log),
       stop_(loop) {
-  plugins_.load("snapshotter", config_.snapshotter);
-  plugins_.load("executor", config_.executor);
+  plugins_.load_first("snapshotter", config_.snapshotter);
+  plugins_.load_first("executor", config_.executor);
   for (const auto& [name, choice] : config_.networks) plugins_.load("network", choice);
   for (const auto& choice : config_.sources) plugins_.load("source", choice);
   for (const auto& choice : config_.caches) plugins_.load("cache", choice);

@@ -1,7 +1,6 @@
 #include "child.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -51,8 +50,7 @@ Child::Child(dagger::plugin::Host& host, const std::vector<std::string>& argv, s
                                      "; install it, or correct the setting commands");
   Pipe out, err;
   dagger::plugin::Host::Spawn request;
-  request.argv = {setsid_program};
-  request.argv.insert(request.argv.end(), argv.begin(), argv.end());
+  request.argv = argv;
   request.env = std::move(env);
   request.stdio[1] = out.write.get();
   request.stdio[2] = err.write.get();
@@ -65,31 +63,28 @@ Child::Child(dagger::plugin::Host& host, const std::vector<std::string>& argv, s
 Child::~Child() {
   if (!pidfd_) return;
   kill();
-  int status = 0;
-  reap(status);
+  reap();
 }
 
-// The process itself, which may not have come as far as its own session; then the session's process group. Its number
-// is not used again before the process is reaped.
+// All of its session's process group, whose number is not used again before the process is reaped.
 void Child::kill() const noexcept {
   ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
   if (pid_ != 0) ::kill(-pid_, SIGKILL);
 }
 
-int Child::reap(int& status) noexcept {
+siginfo_t Child::reap() noexcept {
   siginfo_t info{};
   while (::waitid(by_pidfd, static_cast<id_t>(pidfd_.get()), &info, WEXITED) != 0 && errno == EINTR) {
   }
   pidfd_.reset();
-  status = info.si_status;
-  return info.si_code;
+  return info;
 }
 
 std::string Child::failure() {
-  int status = 0;
-  const int how = reap(status);
-  if (how == CLD_EXITED) return status == 0 ? std::string() : "ended with " + std::to_string(status);
-  return "was ended by signal " + std::to_string(status);
+  const auto end = reap();
+  if (end.si_pid == 0) throw Error(Code::internal, "somebody else has waited for the command");
+  if (end.si_code != CLD_EXITED) return "was ended by signal " + std::to_string(end.si_status);
+  return end.si_status == 0 ? std::string() : "ended with " + std::to_string(end.si_status);
 }
 
 }  // namespace secret_command

@@ -1,13 +1,13 @@
-// A running command with its output, in a session of its own: ending it takes along what it has started. One thread.
+// A running command with its output. The host gives it a session of its own, so that ending it takes along what it has
+// started. One thread.
 #pragma once
 #include <dagger/plugin/plugin.h>
+#include <signal.h>
 
 #include <string>
 #include <vector>
 
 namespace secret_command {
-
-constexpr const char* setsid_program = "/usr/bin/setsid";
 
 class Child {
  public:
@@ -25,7 +25,7 @@ class Child {
 
  private:
   void kill() const noexcept;
-  int reap(int& status) noexcept;
+  siginfo_t reap() noexcept;
   dagger::UniqueFd out_, err_, pidfd_;
   int pid_ = 0;  // of pidfd_; ours until it is reaped
 };

@@ -2,14 +2,12 @@
 // neither name other programs nor give arguments.
 #include <dagger/plugin/export.h>
 #include <dagger/plugin/secret_provider.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <map>
 
 #include <nlohmann/json.hpp>
 
-#include "child.h"
 #include "run.h"
 
 namespace secret_command {
@@ -71,10 +69,7 @@ class CommandSecrets final : public SecretProvider {
       "cut_newline": {"type": "boolean", "default": true,
         "description": "whether the line end that most commands print last is left out"}}})";
 
-  CommandSecrets(Host& host, std::string_view settings) : host_(host), settings_(settings) {
-    if (::access(setsid_program, X_OK) != 0)
-      throw Error(Code::unsupported, std::string(setsid_program) + " is missing; install util-linux");
-  }
+  CommandSecrets(Host& host, std::string_view settings) : host_(host), settings_(settings) {}
   std::string_view config_schema() const noexcept override { return settings_schema; }
   std::vector<std::string> schemes() const override { return {"cmd"}; }
 

@@ -17,15 +17,6 @@ using dagger::Error;
 constexpr std::size_t piece_size = 128 << 10;
 constexpr const char* unreadable = "is no tar, zip or 7z archive that can be read";
 
-la_ssize_t append(::archive*, void* to, const void* data, std::size_t size) {
-  try {
-    static_cast<std::string*>(to)->append(static_cast<const char*>(data), size);
-    return static_cast<la_ssize_t>(size);
-  } catch (const std::exception&) {
-    return -1;
-  }
-}
-
 }  // namespace
 
 Utf8Locale::Utf8Locale() : locale_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
@@ -79,12 +70,23 @@ Repack::Repack(int file, std::string name, int strip, const RepackLimits& limits
   open_writer();
 }
 
-// What was not written to its end is not completed: no one may take it for whole.
+// libarchive would complete what was not written to its end, with as many zeros as are missing.
 Repack::~Repack() {
   const Utf8Locale::Use use(locale_);
-  archive_write_fail(writer_.get());
+  made_.wanted = false;
   writer_.reset();
   reader_.reset();
+}
+
+std::ptrdiff_t Repack::append(::archive*, void* to, const void* data, std::size_t size) {
+  auto& output = *static_cast<Output*>(to);
+  if (!output.wanted) return -1;
+  try {
+    output.bytes.append(static_cast<const char*>(data), size);
+    return static_cast<la_ssize_t>(size);
+  } catch (const std::exception&) {
+    return -1;
+  }
 }
 
 void Repack::open_reader(int file) {
@@ -117,15 +119,15 @@ void Repack::fail(::archive* from, const std::string& doing) const {
 
 std::size_t Repack::read(void* buffer, std::size_t size) {
   const Utf8Locale::Use use(locale_);
-  while (made_at_ == made_.size()) {
-    made_.clear();
+  while (made_at_ == made_.bytes.size()) {
+    made_.bytes.clear();
     made_at_ = 0;
     if (ended_ || size == 0) return 0;
     if (ctx_.cancelled()) throw Error(Code::cancelled, name_ + ": cancelled");
     step();
   }
-  const auto n = std::min(size, made_.size() - made_at_);
-  std::memcpy(buffer, made_.data() + made_at_, n);
+  const auto n = std::min(size, made_.bytes.size() - made_at_);
+  std::memcpy(buffer, made_.bytes.data() + made_at_, n);
   made_at_ += n;
   return n;
 }

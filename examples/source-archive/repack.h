@@ -62,12 +62,17 @@ class Repack final : public dagger::plugin::ByteStream {
   std::size_t read(void* buffer, std::size_t size) override;
 
  private:
+  struct Output {
+    std::string bytes;
+    bool wanted = true;
+  };
   struct FreeReader {
     void operator()(::archive* a) const noexcept;
   };
   struct FreeWriter {
     void operator()(::archive* a) const noexcept;
   };
+  static std::ptrdiff_t append(::archive*, void* to, const void* data, std::size_t size);
   void open_reader(int file);
   void open_writer();
   void step();
@@ -84,7 +89,7 @@ class Repack final : public dagger::plugin::ByteStream {
   const Utf8Locale& locale_;
   dagger::plugin::CallContext& ctx_;
   std::vector<char> piece_;
-  std::string made_;         // written, not yet read
+  Output made_;              // written, not yet read
   std::size_t made_at_ = 0;  // of which so much was read
   std::string entry_;        // the one at hand
   std::int64_t left_ = 0;    // of its content

@@ -29,6 +29,7 @@ std::string hex(std::string_view text) {
 class HelloSource final : public Source {
  public:
   static constexpr char settings_schema[] = R"({
+    "description": "hello:NAME is a directory with a file that greets NAME",
     "type": "object", "additionalProperties": false, "properties": {
       "greeting": {"type": "string", "minLength": 1, "maxLength": 100, "default": "hello", "description": "the word before the name"}}})";
 

@@ -21,6 +21,7 @@ class LocalCache final : public plugin::CacheStore {
  public:
   static constexpr char settings_schema[] = R"json({
   "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "description": "A cache in a directory that several runners may share, for example on a network file system",
   "type": "object",
   "additionalProperties": false,
   "required": ["path"],

@@ -6,7 +6,11 @@ namespace {
 
 class HostNetwork final : public dagger::plugins::FixedNetwork {
  public:
-  HostNetwork(dagger::plugin::Host&, std::string_view) : FixedNetwork("host", dagger::plugin::Namespace::host) {}
+  static constexpr char settings_schema[] = R"({"type": "object", "additionalProperties": false, "properties": {},
+    "description": "Execs share the network of the machine"})";
+
+  HostNetwork(dagger::plugin::Host&, std::string_view)
+      : FixedNetwork("host", dagger::plugin::Namespace::host, settings_schema) {}
 };
 
 }  // namespace

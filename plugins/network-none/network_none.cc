@@ -6,7 +6,11 @@ namespace {
 
 class NoNetwork final : public dagger::plugins::FixedNetwork {
  public:
-  NoNetwork(dagger::plugin::Host&, std::string_view) : FixedNetwork("none", dagger::plugin::Namespace::isolated) {}
+  static constexpr char settings_schema[] = R"({"type": "object", "additionalProperties": false, "properties": {},
+    "description": "Execs have a network with nothing but loopback"})";
+
+  NoNetwork(dagger::plugin::Host&, std::string_view)
+      : FixedNetwork("none", dagger::plugin::Namespace::isolated, settings_schema) {}
 };
 
 }  // namespace

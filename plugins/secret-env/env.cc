@@ -51,7 +51,8 @@ std::string_view variable_name(std::string_view rest) {
 
 class EnvSecrets final : public SecretProvider {
  public:
-  static constexpr char settings_schema[] = R"({"type": "object", "properties": {}, "additionalProperties": false})";
+  static constexpr char settings_schema[] = R"({"type": "object", "additionalProperties": false, "properties": {},
+    "description": "Values of variables in the client's environment: env:NAME, env://NAME"})";
 
   EnvSecrets(Host&, std::string_view) {}
   std::string_view config_schema() const noexcept override { return settings_schema; }

@@ -68,12 +68,13 @@ class FuseView final : public plugin::View {
   std::optional<Upper> upper_;
 };
 
-// The process holds a file for every layer, and gets as many to begin with.
+// Every directory costs the process a look into every layer, so more of them are better merged. And it holds a file for
+// each, and gets as many to begin with.
 std::size_t layers_that_fit() {
-  constexpr rlim_t as_overlay = 500, files_per_layer = 4;
+  constexpr rlim_t reasonable = 200, files_per_layer = 4;
   struct rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0) sys::fail("ask for the limit of open files");
-  return static_cast<std::size_t>(std::min(as_overlay, files.rlim_max / files_per_layer));
+  return static_cast<std::size_t>(std::min(reasonable, files.rlim_max / files_per_layer));
 }
 
 std::string program_of(std::string_view config_json) {

@@ -14,7 +14,8 @@ namespace dagger::fuse {
 class FuseSnapshotter final : public plugin::Snapshotter {
  public:
   static constexpr char settings_schema[] =
-      R"({"type":"object","additionalProperties":false,"properties":{"binary":{"type":"string",)"
+      R"({"type":"object","description":"Stacks layers by Debian's fuse-overlayfs, a process per view, where the kernel )"
+      R"(has no overlay. Needs root and /dev/fuse.","additionalProperties":false,"properties":{"binary":{"type":"string",)"
       R"("default":"fuse-overlayfs","description":"The fuse-overlayfs program: an absolute path, or a name that is )"
       R"(looked for in the system's program folders"}}})";
 

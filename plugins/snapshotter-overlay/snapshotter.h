@@ -14,7 +14,8 @@ namespace dagger::overlay {
 class OverlaySnapshotter final : public plugin::Snapshotter {
  public:
   static constexpr char settings_schema[] =
-      R"({"type":"object","additionalProperties":false,"properties":{"mount":{"enum":["auto","new","classic"],)"
+      R"({"description":"Stacks of directories by the kernel's overlay file system",)"
+      R"("type":"object","additionalProperties":false,"properties":{"mount":{"enum":["auto","new","classic"],)"
       R"("default":"auto","description":"How overlays are mounted: by the mount API of Linux 6.7, by mount(2), )"
       R"(or the best of both that the kernel has"}}})";
 

@@ -26,6 +26,7 @@ Settings parse_settings(std::string_view config_json);
 
 inline constexpr auto joined_schema = plugin_base::joined(R"({
   "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "description": "Images of container registries, of both families of formats",
   "type": "object",
   "additionalProperties": false,
   "properties": {

@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/plugin/config_schema.h"
-#include "core/plugin/inspect.h"
+#include "core/plugin/loader.h"
 #include "tests/conformance/kit.h"
 
 namespace dagger::conformance {
@@ -32,9 +32,11 @@ std::string config_schema(Loaded& loaded, const std::string& kind) {
   return text(*r.caches().at(0));
 }
 
+plugin::JudgedFile judged(const Kit& kit) { return plugin::judge_plugin_file(kit.options.file, "", {}); }
+
 std::string schema_of(const Kit& kit) {
-  const auto file = plugin::inspect_plugin(kit.options.file);
-  expect(file.problem.empty(), file.problem);
+  const auto file = judged(kit);
+  expect(file.refusals.empty(), file.refusals.empty() ? "" : file.refusals.front().what());
   if (file.contents->settings_schema) return *file.contents->settings_schema;
   return config_schema(*kit.load(), kit.manifest.kind);
 }
@@ -48,8 +50,15 @@ void schema(const Kit& kit) {
   expect(additional == parsed.end() || *additional != true, "it allows any key: additionalProperties is true");
 }
 
+void description(const Kit& kit) {
+  const auto parsed = nlohmann::json::parse(schema_of(kit), nullptr, false);
+  expect(
+      parsed.is_object() && !parsed.value("description", "").empty(),
+      "the schema has no description beside its properties; `dagger plugin show` has nothing to say about the plugin");
+}
+
 void same_schema(const Kit& kit) {
-  const auto file = plugin::inspect_plugin(kit.options.file);
+  const auto file = judged(kit);
   if (!file.contents->settings_schema)
     throw Skipped{
         "the file has none: without a public static constexpr char settings_schema[] it is known only after loading"};
@@ -101,6 +110,8 @@ void add_common_checks(Checks& checks) {
   checks.push_back({"settings.schema",
                     "the settings have a schema; every property has a description; unknown keys are refused",
                     settings_doc, schema});
+  checks.push_back(
+      {"settings.description", "the schema as a whole has the description of the plugin", plugin_h, description});
   checks.push_back(
       {"settings.same", "config_schema() tells the schema that is in the file", settings_doc, same_schema});
   checks.push_back({"settings.unknown-key", "an unknown key in the settings is refused as invalid_argument",

@@ -1,10 +1,12 @@
 """Backends chosen by the configuration alone; plugin files that are no good; a plugin of somebody else."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 from api_case import ask, call, run, shell
-from support import case, engine, examples
+from support import case, engine, examples, processes
 
 PLUGINS = engine.build_dir() / "lib" / "dagger" / "plugins" / "1"
 
@@ -104,6 +106,66 @@ class BadPlugins(case.EngineTest):
         self.engine.configure(f'[executor]\nuse = "crun"\nfile = "{self.copy()}"\n')
         data = self.engine.query('{container{from(address:"%s"){withExec(args:["echo","hi"]){stdout}}}}' % self.image)
         self.assertEqual(data["container"]["from"]["withExec"]["stdout"], "hi\n")
+
+
+class Isolated(case.EngineTest):
+    """The bundled plugins of every kind that can be, in processes of their own."""
+
+    def test_a_pipeline_under_it(self):
+        alone = 'isolation = "process"\n'
+        sections = [f'[{name}]\nuse = "{use}"\n{alone}' for name, use in (
+            ("network.host", "host"), ("network.none", "none"), ("[source]", "oci"), ("[secret]", "env"))]  # fmt: skip
+        self.engine.configure("".join(sections) + f'[[cache]]\nuse = "local"\n{alone}settings = {{ path = "{self.engine.dir}/tier" }}\n')
+        with self.engine.session(env={"TOKEN_OF_TEST": "s3cret-value"}) as session:
+            secret = ask(session, call("secret", uri="env://TOKEN_OF_TEST"), "id")
+            variable = call("withSecretVariable", name="TOKEN", secret=secret)
+            said = ask(session, "container", call("from", address=self.image), variable, shell("printf %s $TOKEN | wc -c"), "stdout")
+            self.assertEqual(said.strip(), "12")
+
+
+class CrashingSource(case.EngineTest):
+    """A source that crashes: in a process of its own, as every plugin from elsewhere, and inside the engine."""
+
+    zoo = engine.build_dir() / "tests" / "plugin-zoo" / "plugins"
+
+    def configure(self, more=""):
+        self.engine.configure(
+            f'[[source]]\nuse = "oci"\n[[source]]\nuse = "crashes"\nfile = "{self.zoo}/zoo-crashes.so"\n{more}'
+        )
+
+    def crash(self, session, how):
+        ask(session, call("git", url="zoo://" + how), call("branch", name="b"), "tree", "entries")
+
+    def test_one_step_fails_and_nobody_else_notices(self):
+        self.configure()
+        with self.engine.session() as session, self.engine.session() as other:
+            (pid,) = [runner.pid for runner in self.engine.runners()]
+            for how, ending in ("segv", "was killed by signal SEGV"), ("exit", "ended with exit code 3"):
+                with self.assertRaisesRegex(RuntimeError, f"source plugin 'crashes', pin\\(\\): its process {ending}"):
+                    self.crash(session, how)
+                self.assertEqual(ask(other, "container", call("from", address=self.image), run("echo", how), "stdout"), how + "\n")
+            self.assertEqual([runner.pid for runner in self.engine.runners()], [pid])
+
+    def test_its_process_ends_with_a_runner_that_is_killed(self):
+        self.configure()
+        with self.engine.session() as session:
+            self.assertTrue(ask(session, "container", call("from", address=self.image), "id"))
+            (runner,) = self.engine.runners()
+            (own,) = [p for p in processes.descendants(runner.pid) if "dagger-plugin-host" in p.executable]
+            os.kill(runner.pid, signal.SIGKILL)
+            processes.eventually(lambda: own.pid not in [p.pid for p in processes.descendants()], 10, "its end")
+
+    def test_inside_the_engine_the_report_names_it_and_the_store_is_whole(self):
+        self.configure('isolation = "none"\n')
+        step = ["container", call("from", address=self.image), shell("ls /; echo still here"), "stdout"]
+        with self.engine.session() as session:
+            before = ask(session, *step)
+            with self.assertRaises(Exception):
+                self.crash(session, "segv")
+        log = "".join(f.read_text(errors="replace") for f in self.engine.dir.rglob("*.log"))
+        self.assertIn("fatal signal SEGV inside source plugin 'crashes', pin()", log)
+        with self.engine.session() as session:
+            self.assertEqual(ask(session, *step), before)
 
 
 class ForeignSource(case.EngineTest):

@@ -87,8 +87,29 @@ class Check(case.EngineTest):
 
     def test_settings_are_listed_with_what_they_are_for(self):
         listed = self.engine.dagger("plugin", "list", "--settings").stdout
-        for text in "\tbinary\tstring\tThe runtime's program", '\tmount\t["auto","new","classic"]\tHow', "\tregistries\tobject\t":
+        for text in "\tbinary\tstring, 1 or more characters\tThe runtime's program", "\tmount\tone of auto, new, classic\tHow", "\tregistries\ttable\t":
             self.assertIn(text, listed)
+
+    def test_the_example_is_fine_as_it_is_and_with_everything_said(self):
+        example = self.engine.dagger("config", "example").stdout
+        said = "".join(line[1:] + "\n" for line in example.splitlines() if line[1:2].strip())
+        for text in example, said:
+            self.engine.configure(text)
+            result = self.engine.dagger("config", "check")
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.engine.configure("")
+        defaults = self.engine.dagger("config", "show").stdout
+        self.engine.configure(example)
+        shown = self.engine.dagger("config", "show").stdout
+        self.assertEqual(defaults.splitlines()[1:], shown.splitlines()[1:])
+
+    def test_values_are_shown_with_where_they_come_from(self):
+        self.engine.configure('[log]\nlevel = "warn"\n')
+        shown = self.engine.dagger("config", "show", "--origin", "--listen", "tcp://127.0.0.1:9").stdout
+        for line in (f"# file: {self.engine.config_file}  # $DAGGER_CONFIG", f'level = "warn"  # {self.engine.config_file}:2:9',
+                     'addresses = ["tcp://127.0.0.1:9"]  # --listen',
+                     f'state_dir = "{self.engine.state_dir}"  # $DAGGER_STATE_DIR', 'default_network = "host"  # default'):  # fmt: skip
+            self.assertIn(line + "\n", shown)
 
     def test_what_is_right_is_fine(self):
         self.engine.configure('[executor]\nuse = "runc"\n[executor.settings]\nbinary = "/usr/sbin/runc"\n')

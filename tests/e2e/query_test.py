@@ -1,6 +1,7 @@
 """`dagger query`: one query from an argument, a file or stdin; its data as JSON. And the small commands."""
 
 import json
+import subprocess
 
 from support import case
 
@@ -59,6 +60,13 @@ class Others(case.EngineTest):
     def test_completion(self):
         for shell in "bash", "zsh", "fish":
             self.assertIn("session", self.engine.dagger("completion", shell).stdout)
+
+    def test_completion_goes_down_to_the_flags_of_a_command(self):
+        script = self.engine.dagger("completion", "bash").stdout
+        for typed, expected in (["dagger", "doc"], "doctor"), (["dagger", "plugin", "s"], "show"), (["dagger", "config", "show", "--or"], "--origin"):
+            ask = f"{script}\nCOMP_WORDS=({' '.join(typed)}); COMP_CWORD={len(typed) - 1}; _dagger; echo ${{COMPREPLY[*]}}"
+            done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True)
+            self.assertEqual((done.stdout, done.stderr), (expected + "\n", ""), typed)
 
     def test_plugins_are_listed_without_being_loaded(self):
         lines = [line.split("\t") for line in self.engine.dagger("plugin", "list").stdout.splitlines()]

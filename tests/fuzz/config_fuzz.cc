@@ -18,7 +18,6 @@ runner::ConfigContext context() {
   runner::ConfigContext c;
   c.install_dir = "/opt/dagger";
   c.env = [](const std::string&) { return std::optional<std::string>(); };
-  c.has_program = [](const std::string&) { return true; };
   return c;
 }
 
@@ -36,11 +35,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (text.find("_file") != std::string_view::npos) return 0;  // token_file is opened
   std::string shown;
   try {
-    shown = runner::show_config(runner::parse_config(text, name, context()));
+    shown = runner::show_config(runner::parse_config(text, name, context()), true);
   } catch (const Error& e) {
     has_place(e.message());
     return 0;
   }
-  check(runner::show_config(runner::parse_config(shown, name, context())).size() > shown.size() / 2);
+  check(runner::show_config(runner::parse_config(shown, name, context()), true).size() > shown.size() / 2);
   return 0;
 }

@@ -36,13 +36,13 @@ void babble(const void* bytes, std::size_t size) {
 struct CrashingSource final : zoo::QuietSource {
   using QuietSource::QuietSource;
   PinResult pin(const SourceRef& ref, const std::optional<Pin>& last, SourceSink& sink, CallContext& ctx) override {
-    const auto& what = ref.location;
+    const auto what = ref.location.substr(ref.location.rfind('/') + 1);  // of "zoo://segv" as well
     if (what == "segv") ::raise(SIGSEGV);
     if (what == "abort") std::abort();
     if (what == "exit") std::exit(3);  // NOLINT(concurrency-mt-unsafe): that is its defect
     if (what == "stack") deeper("");
     if (what == "heap") overwrite_the_heap();
-    if (what == "hang") ::poll(nullptr, 0, -1);
+    if (what == "hang") ctx.log(LogLevel::info, "hangs"), ::poll(nullptr, 0, -1);
     if (what == "chatter")
       for (;;) ctx.log(LogLevel::info, "still here");
     if (what == "noise") babble("noise", 5);

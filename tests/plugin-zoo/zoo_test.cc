@@ -16,6 +16,7 @@
 #include "core/plugin/blame.h"
 #include "core/plugin/inspect.h"
 #include "core/plugin/registry.h"
+#include "core/plugin/trial.h"
 #include "tests/support/fake_host.h"
 
 namespace dagger::plugin {
@@ -365,13 +366,68 @@ TEST_F(Zoo, RefusesAnotherSha256) {
 }
 
 TEST_F(Zoo, ListsFilesWithoutRunningThem) {
-  std::map<std::string, InspectedFile> all;
+  std::map<std::string, JudgedFile> all;
   for (auto& f : inspect_plugins({ZOO_DIR, "/nowhere"})) all.emplace(base_name(f.path), f);
-  EXPECT_EQ(all.at("zoo-good.so").problem, "");
+  const auto problem = [&](const std::string& name) {
+    const auto& refusals = all.at("zoo-" + name + ".so").refusals;
+    return refusals.empty() ? std::string() : refusals.front().message();
+  };
+  EXPECT_EQ(problem("good"), "");
   EXPECT_EQ(all.at("zoo-good.so").contents->settings_schema.value_or("").find("{\"type\": \"object\""), 0U);
-  EXPECT_EQ(all.at("zoo-crash_static.so").problem, "");
-  EXPECT_NE(all.at("zoo-no_manifest.so").problem.find("has no plugin manifest"), std::string::npos);
-  EXPECT_NE(all.at("zoo-wrong_api.so").problem.find("built for plugin API 9.1"), std::string::npos);
+  EXPECT_EQ(problem("crash_static"), "");
+  EXPECT_NE(problem("no_manifest").find("has no plugin manifest"), std::string::npos);
+  EXPECT_NE(problem("wrong_api").find("built for plugin API 9.1"), std::string::npos);
+}
+
+TEST_F(Zoo, TellsEveryReasonForARefusalAtOnce) {
+  const auto file = private_.path() + "/zoo-wrong_api.so";
+  write_file_atomically(file, read_file(zoo("wrong_api"), 64 << 20), 0666);
+  ::chmod(file.c_str(), 0666);
+  ::chmod(private_.path().c_str(), 0777);
+  auto c = choice("right_api", file);
+  c.sha256 = std::string(64, '0');
+  std::string reasons;
+  for (const auto& refusal : judge_plugin_file(file, "network", c).refusals) reasons += refusal.message() + "\n";
+  for (const char* part : {"is writable by others (mode 0666)", "its directory ", "has sha256 ",
+                           "built for plugin API 9.1", "is of kind 'source'", "is named 'wrong_api'"})
+    EXPECT_NE(reasons.find(part), std::string::npos) << part << " is not in\n" << reasons;
+}
+
+TEST_F(Zoo, TriesAPluginInAProcessOfItsOwn) {
+  const RegistryOptions options{{}, state_.path(), ""};
+  const auto trial = [&](const std::string& name) { return try_plugin(options, "source", choice(name, zoo(name))); };
+  EXPECT_EQ(trial("good").problem, "");
+  EXPECT_EQ(trial("good").abilities, std::vector<std::string>{"scheme zoo"});
+  EXPECT_EQ(trial("crash_static").problem, "its process was killed by signal ABRT");
+  EXPECT_EQ(trial("crash_static").code, Code::plugin_fault);
+  EXPECT_NE(trial("throws_error").problem.find("no kernel support; load the module zoo"), std::string::npos);
+  EXPECT_EQ(trial("throws_error").code, Code::unavailable);
+  EXPECT_TRUE(std::filesystem::is_empty(state_.path()));
+}
+
+TEST_F(Zoo, TakesTheFirstChoiceThatWorks) {
+  registry_.load_first("source", {choice("throws_error", zoo("throws_error")), choice("good", zoo("good"))});
+  ASSERT_EQ(registry_.list().size(), 1U);
+  EXPECT_EQ(registry_.list()[0].manifest.name, "good");
+}
+
+TEST_F(Zoo, DoesNotSkipAChoiceThatIsAMistake) {
+  for (const char* name : {"wrong_api", "throws_std", "missing"}) {
+    EXPECT_THROW(registry_.load_first("source", {choice(name, zoo(name)), choice("good", zoo("good"))}), Error) << name;
+    EXPECT_TRUE(registry_.list().empty());
+  }
+}
+
+TEST_F(Zoo, TellsWhyNoChoiceWorks) {
+  const auto broken = choice("throws_error", zoo("throws_error"));
+  try {
+    registry_.load_first("source", {broken, broken});
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    const auto reason = "\ncannot load plugin " + zoo("throws_error") +
+                        ": its constructor refused: no kernel support; load the module zoo";
+    EXPECT_EQ(e.message(), "no source of the configuration works on this machine:" + reason + reason);
+  }
 }
 
 using ZooDeathTest = Zoo;

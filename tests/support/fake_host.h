@@ -1,5 +1,6 @@
 // tests/support/fake_host.h — the host's side of the plugin interface for tests that use a plugin's class directly.
 #pragma once
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -50,6 +51,7 @@ class FakeContext final : public plugin::CallContext {
   void log(plugin::LogLevel, std::string_view line) noexcept override {
     const std::lock_guard lock(mutex_);
     lines_.emplace_back(line);
+    if (on_log) on_log();
   }
   void progress(std::string_view, std::int64_t, std::int64_t) noexcept override {}
   std::optional<plugin::Credentials> credentials(std::string_view realm) override {
@@ -61,6 +63,7 @@ class FakeContext final : public plugin::CallContext {
   UniqueFd open_secret(std::string_view id) override { throw Error(Code::not_found, "no secret " + std::string(id)); }
 
   std::map<std::string, plugin::Credentials> known_credentials;
+  std::function<void()> on_log;
   std::vector<std::string> lines() const {
     const std::lock_guard lock(mutex_);
     return lines_;

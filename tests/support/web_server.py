@@ -77,7 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.wfile.write(body)
+        except OSError:  # who asked needs no more than the headers
+            self.close_connection = True
 
     def _endless(self, path: str):
         self._answer(path, 200, {})

@@ -5,8 +5,8 @@
 
 #include <cstring>
 
+#include "core/base/threads.h"
 #include "core/plugin/blame.h"
-#include "core/plugin/isolation/threads.h"
 
 namespace dagger::plugin::isolation {
 namespace {

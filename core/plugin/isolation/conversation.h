@@ -2,8 +2,9 @@
 // the call, answers what the plugin asks, watches for cancellation and for the end of the process.
 //
 // For the thread of the caller. Where the plugin asks on several threads, each further one is answered on a thread of
-// its own, which ends with the call. Errors: what the plugin threw; plugin_fault when its process ended, did not return
-// within 2 s of being cancelled (it is killed then), or said what makes no sense (killed as well).
+// its own, which begins when the caller's thread next waits for the plugin, and ends with the call. Errors: what the
+// plugin threw; plugin_fault when its process ended, did not return within 2 s of being cancelled (it is killed then),
+// or said what makes no sense (killed as well).
 #pragma once
 #include <chrono>
 #include <map>

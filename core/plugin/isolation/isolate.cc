@@ -57,10 +57,10 @@ LoadedPlugin load_isolated(const std::string& file, std::string_view kind, const
   launch.start = {checked.path,
                   std::string(kind),
                   loaded.manifest.name,
-                  choice.sha256,
                   choice.settings,
                   std::string(loaded.host->state_dir()),
                   std::string(loaded.host->install_dir())};
+  launch.check = [path = checked.path, kind = std::string(kind), choice] { check_plugin_file(path, kind, choice); };
   auto supervisor = std::make_unique<Supervisor>(std::move(launch), spawner, logs);
   if (!schema) check_plugin_settings(label, supervisor->started().config_schema, choice);
   loaded.instance = proxy_for(kind)(std::move(supervisor));

@@ -7,8 +7,8 @@
 #include <array>
 
 #include "core/base/fs.h"
+#include "core/base/threads.h"
 #include "core/plugin/host_services.h"
-#include "core/plugin/isolation/threads.h"
 
 namespace dagger::plugin::isolation {
 namespace {
@@ -65,18 +65,20 @@ void LogReader::run() {
 }
 
 bool LogReader::read_one(int fd) {
-  std::array<char, 16 * 1024> buffer;
-  const auto n = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   const std::lock_guard lock(mutex_);
   const auto found = speakers_.find(fd);
   if (found == speakers_.end()) return false;
-  if (n <= 0) {
-    speakers_.erase(found);  // closing an fd takes it out of the epoll set
-    return false;
+  std::array<char, 16 * 1024> buffer;
+  const auto n = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (n > 0) {
+    write(found->second.label, {buffer.data(), static_cast<std::size_t>(n)});
+    return true;
   }
-  write(found->second.label, {buffer.data(), static_cast<std::size_t>(n)});
-  return true;
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  // Closing alone does not end the watch while a child between fork and exec has a copy.
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  speakers_.erase(found);
+  return false;
 }
 
 void LogReader::write(const std::string& label, std::string_view packet) {

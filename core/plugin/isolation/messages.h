@@ -1,13 +1,13 @@
 // core/plugin/isolation/messages.h — what the engine and the process of an isolated plugin say to each other.
 //
-// Both ends are of one build, so there are no versions. A call is a conversation on a channel of its own: the engine
-// sends call, the plugin's process may ask and gets answers, at last it sends reply or failure. While it waits for an
-// answer the engine may pull: bytes of a stream of the plugin. Notes may come at any time and get no answer. A reply
-// that hands out an object (a stream, an attachment) leaves the channel to that object: calls of method read and close
-// follow. Everything that comes from the plugin's process is hostile: the structs are checked by cbor::Decoder.
+// Both ends are of one build; protocol tells when they are not, because the engine was replaced while it ran. A call is
+// a conversation on a channel of its own: the engine sends call, the plugin's process may ask and gets answers, at last
+// it sends reply or failure. While it waits for an answer the engine may pull: bytes of a stream of the plugin. Notes
+// may come at any time and get no answer. A reply that hands out an object (a stream, an attachment) leaves the channel
+// to that object: calls of method read and close follow. Everything that comes from the plugin's process is hostile:
+// the structs are checked by cbor::Decoder.
 #pragma once
 #include "core/base/cbor_fields.h"
-#include "core/plugin/manifest_reader.h"
 #include "dagger/plugin/cache_store.h"
 #include "dagger/plugin/network.h"
 #include "dagger/plugin/source.h"
@@ -47,12 +47,11 @@ template <class A>
 void fields(A& a, CacheStoreTraits& v) {
   a.begin(2), a.field(v.writable), a.field(v.remote);
 }
-template <class A>
-void fields(A& a, Manifest& v) {
-  a.begin(4), a.field(v.kind), a.field(v.name), a.field(v.version), a.field(v.vendor);
-}
 
 namespace isolation {
+
+// The last argument of the process. Another one for each change of this file.
+inline constexpr const char* protocol = "protocol-1";
 
 enum class Kind : std::uint8_t { call = 1, reply, failure, ask, answer, pull, piece, note };
 
@@ -95,24 +94,23 @@ enum class Note : std::uint8_t {
 };
 
 struct Start {
-  std::string path, kind, use, sha256, settings, state_dir, install_dir;
+  std::string path, kind, use, settings, state_dir, install_dir;
 };
 template <class A>
 void fields(A& a, Start& v) {
-  a.begin(7), a.field(v.path), a.field(v.kind), a.field(v.use), a.field(v.sha256), a.field(v.settings),
-      a.field(v.state_dir), a.field(v.install_dir);
+  a.begin(6), a.field(v.path), a.field(v.kind), a.field(v.use), a.field(v.settings), a.field(v.state_dir),
+      a.field(v.install_dir);
 }
 
 // What a plugin says of itself, once for all.
 struct Started {
-  Manifest manifest;
   std::string config_schema;
   std::vector<std::string> offered;  // schemes, or the class of a network
   CacheStoreTraits traits;
 };
 template <class A>
 void fields(A& a, Started& v) {
-  a.begin(4), a.record(v.manifest), a.field(v.config_schema), a.field(v.offered), a.record(v.traits);
+  a.begin(3), a.field(v.config_schema), a.field(v.offered), a.record(v.traits);
 }
 
 struct Failure {

@@ -37,18 +37,13 @@ std::vector<std::string> environment() {
   return all;
 }
 
-std::string signal_text(int number) {
-  const char* name = ::sigabbrev_np(number);
-  return "signal " + (name != nullptr ? std::string(name) : std::to_string(number));
-}
-
 }  // namespace
 
 Process::Process(const Launch& launch, Spawner& spawner, LogReader& logs) : grace_(launch.grace) {
   auto [ours, theirs] = Channel::pair();
   auto [log_reader, log_writer] = Channel::pair();
   SpawnRequest request;
-  request.argv = {launch.program, launch.start.kind, launch.start.use};  // for those who look at the process list
+  request.argv = {launch.program, launch.start.kind, launch.start.use, protocol};  // names: for `ps`
   request.env = environment();
   request.stdio[1] = request.stdio[2] = log_writer.get();
   request.keep = {theirs.get()};

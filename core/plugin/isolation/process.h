@@ -5,6 +5,7 @@
 // the destructor: asked to, killed after 2 s. [thread-safe]
 #pragma once
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -20,6 +21,7 @@ struct Launch {
   std::string program;  // dagger-plugin-host
   std::string label;    // "source plugin 'git'"
   Start start;
+  std::function<void()> check;                                // of the file, before it is started again; throws
   std::chrono::milliseconds grace = std::chrono::seconds(2);  // for a call that is cancelled
 };
 

@@ -28,6 +28,7 @@ std::shared_ptr<Process> Supervisor::process() {
   if (process_) logs_.warn(launch_.label + ": " + process_->ended().message());
   process_.reset();
   try {
+    if (launch_.check) launch_.check();
     process_ = std::make_shared<Process>(launch_, spawner_, logs_);
   } catch (const Error& e) {
     throw Error(Code::plugin_fault, std::string("its process cannot be started again: ") + e.what());

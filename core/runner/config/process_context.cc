@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <thread>
 
-#include "core/base/process.h"
 #include "core/runner/config/config.h"
 
 namespace dagger::runner {
@@ -15,9 +14,6 @@ ConfigContext process_config_context(std::string file, std::string install_dir) 
   context.env = [](const std::string& name) -> std::optional<std::string> {
     const char* value = std::getenv(name.c_str());
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-  };
-  context.has_program = [env = context.env](const std::string& name) {
-    return !find_program(name, env("PATH").value_or("/usr/sbin:/usr/bin:/sbin:/bin")).empty();
   };
   context.uid = ::geteuid();
   context.cores = std::thread::hardware_concurrency();

@@ -58,6 +58,7 @@ struct TomlDocument::State {
   std::string name;
   toml::table root;
   std::multimap<std::pair<toml::source_index, toml::source_index>, std::string> problems;  // by line and column
+  std::vector<std::string> elsewhere;
 
   std::string place(const toml::source_position& at) const {
     return name + ":" + std::to_string(at.line) + ":" + std::to_string(at.column);
@@ -138,8 +139,11 @@ std::vector<std::string> TomlDocument::problems() const {
   std::vector<std::string> all;
   for (const auto& [at, message] : state_->problems)
     all.push_back(state_->name + ":" + std::to_string(at.first) + ":" + std::to_string(at.second) + ": " + message);
+  all.insert(all.end(), state_->elsewhere.begin(), state_->elsewhere.end());
   return all;
 }
+
+void TomlDocument::problem_elsewhere(std::string message) { state_->elsewhere.push_back(std::move(message)); }
 
 bool TomlTable::present() const noexcept { return state_->table != nullptr; }
 
@@ -189,18 +193,25 @@ TomlTable TomlTable::table(std::string_view key) {
   return State::make(state_->document, state_->get_as<toml::table>(key, "a table"));
 }
 
-std::vector<TomlTable> TomlTable::tables(std::string_view key) {
-  std::vector<TomlTable> all;
-  const auto wanted = "an array of tables ([[" + std::string(key) + "]])";
-  const auto* array = state_->get_as<toml::array>(key, wanted.c_str());
-  if (array == nullptr) return all;
-  for (const auto& item : *array) {
-    if (const auto* table = item.as_table())
-      all.push_back(State::make(state_->document, table));
+std::optional<std::vector<TomlTable::Entry>> TomlTable::entries(std::string_view key) {
+  const auto* node = state_->get(key);
+  if (node == nullptr) return std::nullopt;
+  std::vector<Entry> all;
+  const auto add = [&](const toml::node& item) {
+    const auto place = state_->document->place(item.source().begin);
+    if (const auto* name = item.as_string(); name != nullptr && !name->get().empty())
+      all.push_back({name->get(), place, State::make(state_->document, nullptr)});
+    else if (const auto* table = item.as_table())
+      all.push_back({"", place, State::make(state_->document, table)});
     else
-      state_->document->problem(item.source(),
-                                std::string(key) + ": expected " + wanted + ", found " + type_name(item) + " in it");
-  }
+      state_->document->problem(item.source(), std::string(key) + ": expected a name or a table, found " +
+                                                   (item.is_string() ? "an empty name" : type_name(item)) +
+                                                   "; write [[" + std::string(key) + "]] with use = \"name\"");
+  };
+  if (const auto* array = node->as_array())
+    for (const auto& item : *array) add(item);
+  else
+    add(*node);
   return all;
 }
 

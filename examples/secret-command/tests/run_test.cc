@@ -34,6 +34,7 @@ class TestHost final : public dagger::plugin::Host {
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     const pid_t pid = ::fork();
     if (pid == 0) {
+      ::setsid();
       for (int i = 0; i < 3; ++i) ::dup2(request.stdio[i] >= 0 ? request.stdio[i] : null, i);
       ::execve(argv[0], argv.data(), env.data());
       ::_exit(127);

@@ -158,6 +158,29 @@ TEST(Repack, CountsWhatStripLeavesOut) {
   EXPECT_NE(error_of([&] { repacked(file.get(), 1, {4000, 10}); }).find("max_unpacked_bytes"), std::string::npos);
 }
 
+TEST(Repack, KeepsHolesAsHoles) {
+  const std::int64_t size = 8 << 20;
+  UniqueFd file(::memfd_create("sparse", MFD_CLOEXEC));
+  auto* a = archive_write_new();
+  archive_write_set_format_pax(a);
+  archive_write_open_fd(a, file.get());
+  auto* entry = archive_entry_new();
+  archive_entry_set_pathname(entry, "sparse");
+  archive_entry_set_filetype(entry, AE_IFREG);
+  archive_entry_set_size(entry, size);
+  archive_entry_sparse_add_entry(entry, size - 4096, 4096);
+  archive_write_header(a, entry);
+  archive_write_data(a, std::string(size, 'x').data(), size);
+  archive_entry_free(entry);
+  archive_write_free(a);
+  ::lseek(file.get(), 0, SEEK_SET);
+  const auto tar = repacked(file.get(), 0, {size, 1});
+  EXPECT_LT(tar.size(), 20000U);
+  const auto entries = listed(tar);
+  ASSERT_EQ(entries.size(), 1U);
+  EXPECT_EQ(entries[0].size(), std::string("sparse=").size() + size);
+}
+
 TEST(Repack, TellsWhatIsDamaged) {
   const auto text = UniqueFd(::memfd_create("text", MFD_CLOEXEC));
   ASSERT_EQ(::pwrite(text.get(), "<html>not found</html>", 22, 0), 22);

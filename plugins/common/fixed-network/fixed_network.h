@@ -18,13 +18,12 @@ class FixedAttachment final : public plugin::Attachment {
   plugin::Namespace netns_;
 };
 
-// [thread-safe] No settings.
+// [thread-safe] schema: one without settings; it outlives the object.
 class FixedNetwork : public plugin::Network {
  public:
-  static constexpr char settings_schema[] = R"({"type":"object","additionalProperties":false,"properties":{}})";
-
-  FixedNetwork(const char* network_class, plugin::Namespace netns) : class_(network_class), netns_(netns) {}
-  std::string_view config_schema() const noexcept override { return settings_schema; }
+  FixedNetwork(const char* network_class, plugin::Namespace netns, std::string_view schema)
+      : class_(network_class), netns_(netns), schema_(schema) {}
+  std::string_view config_schema() const noexcept override { return schema_; }
   std::string network_class() const override { return class_; }
   std::unique_ptr<plugin::Attachment> attach(const plugin::NetworkRequest&, plugin::CallContext&) override {
     return std::make_unique<FixedAttachment>(netns_);
@@ -33,6 +32,7 @@ class FixedNetwork : public plugin::Network {
  private:
   const char* class_;
   plugin::Namespace netns_;
+  std::string_view schema_;
 };
 
 }  // namespace dagger::plugins

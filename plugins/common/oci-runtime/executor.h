@@ -48,7 +48,8 @@ struct Runtime {
 class OciExecutor : public plugin::Executor, public plugin::LocalExecutor {
  public:
   static constexpr char settings_schema[] =
-      R"({"type":"object","additionalProperties":false,"properties":{"binary":{"type":"string","minLength":1,)"
+      R"({"description":"Containers of this machine, by the command line of an OCI runtime",)"
+      R"("type":"object","additionalProperties":false,"properties":{"binary":{"type":"string","minLength":1,)"
       R"("description":"The runtime's program: an absolute path, or a name that is looked for in the system's )"
       R"(program folders; by default the plugin's own name"}}})";
 

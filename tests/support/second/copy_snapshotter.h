@@ -10,7 +10,8 @@ namespace dagger::testing {
 
 class CopySnapshotter final : public plugin::Snapshotter {
  public:
-  static constexpr char settings_schema[] = R"({"type": "object", "properties": {}})";
+  static constexpr char settings_schema[] =
+      R"({"type": "object", "description": "makes every view by copying the layers", "properties": {}})";
 
   CopySnapshotter(plugin::Host& host, std::string_view) : host_(host) {}
   std::string_view config_schema() const noexcept override { return settings_schema; }

@@ -9,7 +9,7 @@ namespace dagger::testing {
 
 class MemoryCache : public plugin::CacheStore {
  public:
-  static constexpr char settings_schema[] = R"({"type": "object", "properties": {
+  static constexpr char settings_schema[] = R"({"type": "object", "description": "a tier in memory", "properties": {
     "read_only": {"type": "boolean", "default": false, "description": "refuses writes, as a shared tier may"}}})";
 
   MemoryCache(plugin::Host& host, std::string_view settings);

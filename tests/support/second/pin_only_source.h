@@ -10,7 +10,8 @@ namespace dagger::testing {
 
 class PinOnlySource final : public plugin::Source {
  public:
-  static constexpr char settings_schema[] = R"({"type": "object", "properties": {}})";
+  static constexpr char settings_schema[] =
+      R"({"type": "object", "description": "text: references whose content is their own text; pins only", "properties": {}})";
 
   PinOnlySource(plugin::Host&, std::string_view) {}
   std::string_view config_schema() const noexcept override { return settings_schema; }

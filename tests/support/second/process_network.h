@@ -9,7 +9,8 @@ namespace dagger::testing {
 
 class ProcessNetwork final : public plugin::Network {
  public:
-  static constexpr char settings_schema[] = R"({"type": "object", "properties": {}})";
+  static constexpr char settings_schema[] =
+      R"({"type": "object", "description": "a network that a process of its own provides", "properties": {}})";
 
   ProcessNetwork(plugin::Host& host, std::string_view) : host_(host) {}
   std::string_view config_schema() const noexcept override { return settings_schema; }

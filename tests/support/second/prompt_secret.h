@@ -7,7 +7,8 @@ namespace dagger::testing {
 
 class PromptSecret final : public plugin::SecretProvider {
  public:
-  static constexpr char settings_schema[] = R"({"type": "object", "properties": {}})";
+  static constexpr char settings_schema[] =
+      R"({"type": "object", "description": "asks the client's terminal", "properties": {}})";
 
   PromptSecret(plugin::Host&, std::string_view) {}
   std::string_view config_schema() const noexcept override { return settings_schema; }

@@ -12,7 +12,8 @@ namespace dagger::testing {
 
 class RemoteExecutor final : public plugin::Executor {
  public:
-  static constexpr char settings_schema[] = R"({"type": "object", "properties": {}})";
+  static constexpr char settings_schema[] =
+      R"({"type": "object", "description": "an executor without local mounts", "properties": {}})";
 
   RemoteExecutor(plugin::Host&, std::string_view) {}
   std::string_view config_schema() const noexcept override { return settings_schema; }

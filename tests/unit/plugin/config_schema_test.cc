@@ -90,6 +90,7 @@ TEST(ConfigSchema, RefusesSchemasThatPromiseMoreThanIsChecked) {
   EXPECT_EQ(
       problems(R"({"type": "object", "properties": {"a": {"type": "string", "pattern": "(", "description": "x"}}})"),
       "/properties/a/pattern: must be a regular expression");
+  EXPECT_EQ(problems(R"({"type": "object", "description": 3})"), "/description: must be a text");
   EXPECT_EQ(problems("[]"), ": a schema must be an object");
 }
 
@@ -97,6 +98,26 @@ TEST(ConfigSchema, BoundsTheDepthOfASchema) {
   json deep = {{"type", "object"}};
   for (int i = 0; i < 100; ++i) deep = {{"type", "array"}, {"items", deep}};
   EXPECT_NE(text(check_schema(deep)).find("is nested deeper than"), std::string::npos);
+}
+
+TEST(ConfigSchema, DescribesEverySettingForPeople) {
+  const auto schema = json::parse(R"({"type": "object", "required": ["size"], "properties": {
+    "mode": {"enum": ["auto", "new"], "default": "auto", "description": "how"},
+    "size": {"type": "integer", "minimum": 1, "maximum": 64, "description": "how much"},
+    "hosts": {"type": "object", "description": "special ones", "additionalProperties": {"type": "object", "properties": {
+      "ca": {"type": "string", "pattern": "^/", "description": "a file"}}}},
+    "list": {"type": "array", "description": "some", "items": {"type": "object", "properties": {
+      "name": {"type": "string", "minLength": 1, "description": "what"}}}}}})");
+  std::string all;
+  for (const auto& s : describe_settings(schema))
+    all += s.name + "|" + s.type + "|" + s.initial + "|" + s.description + (s.required ? "|required\n" : "\n");
+  EXPECT_EQ(all,
+            "hosts|table||special ones\n"
+            "hosts.*.ca|string, like ^/||a file\n"
+            "list|array of table||some\n"
+            "list[].name|string, 1 or more characters||what\n"
+            "mode|one of auto, new|\"auto\"|how\n"
+            "size|integer, 1 to 64||how much|required\n");
 }
 
 TEST(NearestName, FindsTypingMistakesOnly) {

@@ -12,6 +12,7 @@ namespace {
 class Snapshotters : public LayerFixture, public ::testing::WithParamInterface<const char*> {
  protected:
   Snapshotters() : LayerFixture(GetParam()) {}
+  std::size_t most() const { return snapshotter->traits().max_stack; }
 };
 
 TEST_P(Snapshotters, LeavesNoMountInTheNamespaceOfTheProcess) {
@@ -21,9 +22,10 @@ TEST_P(Snapshotters, LeavesNoMountInTheNamespaceOfTheProcess) {
   EXPECT_EQ(read_file("/proc/self/mountinfo"), before);
 }
 
-TEST_P(Snapshotters, StacksFiveHundredLayersWithTheLastOnTop) {
-  const auto view = writable(many(500));
-  EXPECT_EQ(text_of(view->root_fd(), "/top"), "499");
+TEST_P(Snapshotters, StacksHundredsOfLayersWithTheLastOnTop) {
+  EXPECT_GE(most(), 200U);
+  const auto view = writable(many(most()));
+  EXPECT_EQ(text_of(view->root_fd(), "/top"), std::to_string(most() - 1));
   EXPECT_EQ(text_of(view->root_fd(), "/only0"), "x");
 }
 
@@ -37,7 +39,7 @@ TEST_P(Snapshotters, StacksLayersWhosePathsHaveSpecialCharacters) {
   EXPECT_EQ(text_of(view->root_fd(), "/only1"), "x");
 }
 
-TEST_P(Snapshotters, RefusesAStackThatIsTooLong) { EXPECT_THROW(writable(many(501)), Error); }
+TEST_P(Snapshotters, RefusesAStackThatIsTooLong) { EXPECT_THROW(writable(many(most() + 1)), Error); }
 
 TEST_P(Snapshotters, RefusesALayerInAnotherForm) {
   const auto path = make_layer("user");
@@ -159,7 +161,7 @@ TEST_P(Snapshotters, ShowsStubsBelowLinksWhiteoutsAndOpaqueDirectories) {
 }
 
 TEST_P(Snapshotters, AddsStubsToTheLongestStack) {
-  auto view = writable(many(500), {{"/proc", true}});
+  auto view = writable(many(most()), {{"/proc", true}});
   EXPECT_EQ(text_of(view->root_fd(), "/only0"), "x");
   EXPECT_TRUE(S_ISDIR(stat_at(view->root_fd(), "proc").st_mode));
 }

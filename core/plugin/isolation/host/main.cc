@@ -12,10 +12,11 @@
 #include <cstdio>
 
 #include "core/base/process.h"
+#include "core/base/threads.h"
 #include "core/plugin/blame.h"
+#include "core/plugin/file_checks.h"
 #include "core/plugin/isolation/host/server.h"
 #include "core/plugin/isolation/log_reader.h"
-#include "core/plugin/isolation/threads.h"
 
 namespace dagger::plugin::isolation {
 namespace {
@@ -29,15 +30,18 @@ void write_log(LogLevel level, std::string_view line) {
   ::send(STDERR_FILENO, packet.data(), packet.size(), MSG_DONTWAIT | MSG_NOSIGNAL);  // lost where nobody reads
 }
 
+// The engine has checked the file, its digest as well; once more what may have changed since.
 LoadedPlugin load(const Start& start, Spawner& spawner) {
+  CheckedFile file{start.path, read_plugin_file_fd(open_trusted(start.path).get())};
+  check_compatible(file.contents.manifest, start.kind, start.use);
   PluginChoice choice;
-  choice.use = start.use, choice.sha256 = start.sha256, choice.settings = start.settings;
-  return run_plugin(check_plugin_file(start.path, start.kind, choice), choice, [&](const Manifest&) {
+  choice.use = start.use, choice.settings = start.settings;
+  return run_plugin(file, choice, [&](const Manifest&) {
     return std::make_unique<HostServices>(start.state_dir, start.install_dir, write_log, spawner);
   });
 }
 
-int run() {
+int run(std::string_view engine_protocol) {
   ::fcntl(control_fd, F_SETFD, FD_CLOEXEC);
   const auto blocked = all_but_fatal_signals();
   ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
@@ -45,6 +49,11 @@ int run() {
   Channel control{UniqueFd(control_fd)};
   const auto first = control.receive();
   if (!first || first->kind != Kind::call) return 2;
+  if (engine_protocol != protocol) {
+    control.fail(
+        Error(Code::unsupported, "dagger-plugin-host was replaced since the engine has started; start it again"));
+    return 0;
+  }
   Spawner spawner;
   LoadedPlugin plugin;
   try {
@@ -68,9 +77,9 @@ int run() {
 }  // namespace
 }  // namespace dagger::plugin::isolation
 
-int main() {
+int main(int argc, char** argv) {
   try {
-    return dagger::plugin::isolation::run();
+    return dagger::plugin::isolation::run(argc > 0 ? argv[argc - 1] : "");
   } catch (const std::exception& e) {
     std::fprintf(stderr, "dagger-plugin-host: %s; it is started by the engine\n", e.what());
     return 2;

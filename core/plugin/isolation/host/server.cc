@@ -1,8 +1,8 @@
 #include "core/plugin/isolation/host/server.h"
 
+#include "core/base/threads.h"
 #include "core/plugin/guard_call.h"
 #include "core/plugin/isolation/host/engine_call.h"
-#include "core/plugin/isolation/threads.h"
 
 namespace dagger::plugin::isolation {
 namespace {
@@ -34,13 +34,13 @@ Attached describe(const Attachment& a, std::vector<int>& fds) {
 Started describe(const LoadedPlugin& plugin) {
   return detail::translated([&] {
     Started s;
-    s.manifest = plugin.manifest;
     s.config_schema = plugin.instance->config_schema();
+    const auto& kind = plugin.manifest.kind;
     Plugin& p = *plugin.instance;
-    if (s.manifest.kind == Source::kind) s.offered = static_cast<Source&>(p).schemes();
-    if (s.manifest.kind == SecretProvider::kind) s.offered = static_cast<SecretProvider&>(p).schemes();
-    if (s.manifest.kind == Network::kind) s.offered = {static_cast<Network&>(p).network_class()};
-    if (s.manifest.kind == CacheStore::kind) s.traits = static_cast<CacheStore&>(p).traits();
+    if (kind == Source::kind) s.offered = static_cast<Source&>(p).schemes();
+    if (kind == SecretProvider::kind) s.offered = static_cast<SecretProvider&>(p).schemes();
+    if (kind == Network::kind) s.offered = {static_cast<Network&>(p).network_class()};
+    if (kind == CacheStore::kind) s.traits = static_cast<CacheStore&>(p).traits();
     return s;
   });
 }

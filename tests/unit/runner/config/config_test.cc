@@ -24,7 +24,6 @@ ConfigContext context(std::map<std::string, std::string> env = {}) {
     const auto found = env.find(name);
     return found == env.end() ? std::nullopt : std::optional(found->second);
   };
-  c.has_program = [](const std::string& name) { return name == "crun"; };
   c.cores = 2;
   return c;
 }
@@ -41,10 +40,16 @@ std::string problems(std::string_view text) {
   return "none";
 }
 
+std::vector<std::string> names(const std::vector<plugin::PluginChoice>& choices) {
+  std::vector<std::string> all;
+  for (const auto& choice : choices) all.push_back(choice.use);
+  return all;
+}
+
 TEST(Config, WorksWithoutAFile) {
   const auto c = parse_config(std::nullopt, "", context());
-  EXPECT_EQ(c.snapshotter.use, "overlay");
-  EXPECT_EQ(c.executor.use, "crun");
+  EXPECT_THAT(names(c.snapshotter), ElementsAre("overlay"));
+  EXPECT_THAT(names(c.executor), ElementsAre("crun", "runc"));
   EXPECT_EQ(c.networks.at("host").use, "host");
   EXPECT_EQ(c.networks.at("none").use, "none");
   EXPECT_EQ(c.sources.at(0).use, "oci");
@@ -53,12 +58,6 @@ TEST(Config, WorksWithoutAFile) {
   EXPECT_EQ(c.state_dir, "/var/lib/dagger");
   EXPECT_THAT(c.plugin_dirs, ElementsAre("/opt/dagger/lib/dagger/plugins/1"));
   EXPECT_EQ(c.parallel_execs, 2U);
-}
-
-TEST(Config, TakesRuncWhereThereIsNoCrun) {
-  auto ctx = context();
-  ctx.has_program = [](const std::string&) { return false; };
-  EXPECT_EQ(parse_config(std::nullopt, "", ctx).executor.use, "runc");
 }
 
 TEST(Config, KeepsTheStateOfAUserInTheUsersDirectory) {
@@ -99,7 +98,8 @@ execs = 7
 [runner]
 idle_timeout = "2m"
 )");
-  EXPECT_EQ(c.snapshotter.use, "fuse");
+  EXPECT_THAT(names(c.snapshotter), ElementsAre("fuse"));
+  EXPECT_THAT(names(c.executor), ElementsAre("runc"));
   EXPECT_EQ(c.networks.at("bridge").use, "cni");
   EXPECT_EQ(c.networks.at("host").use, "host");
   EXPECT_THAT(c.networks.at("bridge").claims, ElementsAre("bridge"));
@@ -112,7 +112,7 @@ idle_timeout = "2m"
   EXPECT_EQ(c.parallel_execs, 7U);
   EXPECT_EQ(c.idle_timeout, std::chrono::minutes(2));
   EXPECT_EQ(c.origins.at("parallelism.execs"), "dagger.toml:28:9");
-  EXPECT_EQ(c.origins.at("parallelism.io"), "default");
+  EXPECT_EQ(c.origins.count("parallelism.io"), 0U);
 }
 
 TEST(Config, NamesEveryUnknownKeyAndBadValueWithItsPlace) {
@@ -229,7 +229,7 @@ TEST(Config, ReportsCharactersThatTomlHasNoPlaceFor) {
 }
 
 TEST(Config, ShowsControlCharactersAsTomlWritesThem) {
-  const auto shown = show_config(parse("runner_host = \"unix:///\\u007F\""));
+  const auto shown = show_config(parse("runner_host = \"unix:///\\u007F\""), false);
   EXPECT_THAT(shown, HasSubstr("\\u007F"));
   EXPECT_EQ(parse(shown).runner_host, "unix:///\x7f");
 }
@@ -246,14 +246,71 @@ plain_http = true
 [listen]
 addresses = ["tcp://127.0.0.1:1"]
 )");
-  const auto shown = show_config(c);
+  const auto shown = show_config(c, true);
   const auto again = parse(shown);
   EXPECT_EQ(again.state_dir, "/s");
   EXPECT_EQ(again.sources.at(0).settings, c.sources.at(0).settings);
   EXPECT_EQ(again.sources.at(0).isolation, plugin::Isolation::process);
   EXPECT_EQ(again.registries.size(), 1U);
   EXPECT_THAT(shown, HasSubstr("state_dir = \"/s\"  # dagger.toml:2:13"));
-  EXPECT_THAT(shown, HasSubstr("[executor]  # default"));
+  EXPECT_THAT(shown, HasSubstr("[[executor]]  # default"));
+}
+
+TEST(Config, TakesSeveralPluginsToChooseFrom) {
+  const auto c = parse(R"(snapshotter = ["overlay", { use = "fuse", settings = { binary = "/usr/bin/fuse-overlayfs" } }]
+source = ["oci", "hello"]
+[[executor]]
+use = "runc"
+[[executor]]
+use = "crun"
+settings = { binary = "/opt/crun" }
+)");
+  EXPECT_THAT(names(c.snapshotter), ElementsAre("overlay", "fuse"));
+  EXPECT_EQ(c.snapshotter[0].origin, "dagger.toml:1:16");
+  EXPECT_EQ(c.snapshotter[1].settings, R"({"binary":"/usr/bin/fuse-overlayfs"})");
+  EXPECT_THAT(names(c.sources), ElementsAre("oci", "hello"));
+  EXPECT_THAT(names(c.executor), ElementsAre("runc", "crun"));
+  EXPECT_EQ(c.executor[1].places.at("/binary"), "dagger.toml:7:14");
+  EXPECT_EQ(parse(show_config(c, true)).executor[1].settings, c.executor[1].settings);
+  EXPECT_THAT(problems("snapshotter = []"), HasSubstr("1:15: snapshotter: names no plugin"));
+  EXPECT_THAT(problems("secret = [\"\"]"), HasSubstr("1:11: secret: expected a name or a table, found an empty name"));
+  EXPECT_THAT(problems("[executor]\nuse = \"\""), HasSubstr("2:7: use: is required"));
+  EXPECT_THAT(problems("executor = 3"), HasSubstr("expected a name or a table, found an integer"));
+}
+
+TEST(Config, KeepsAListThatIsEmptyOnPurpose) {
+  const auto c = parse("secret = []");
+  EXPECT_TRUE(c.secrets.empty());
+  EXPECT_TRUE(parse(show_config(c, false)).secrets.empty());
+}
+
+TEST(Config, ShowsWhereEachValueComesFrom) {
+  auto c = parse(R"(
+[executor]
+use = "runc"
+[executor.settings]
+binary = "/opt/runc"
+[log]
+level = "warn"
+)",
+                 context({{"_EXPERIMENTAL_DAGGER_RUNNER_HOST", "tcp://h:1"}}));
+  const auto shown = show_config(c, true);
+  for (const char* line : {"state_dir = \"/var/lib/dagger\"  # default\n",
+                           "runner_host = \"tcp://h:1\"  # $_EXPERIMENTAL_DAGGER_RUNNER_HOST\n",
+                           "use = \"runc\"  # dagger.toml:3:7\n", "binary = \"/opt/runc\"  # dagger.toml:5:1\n",
+                           "level = \"warn\"  # dagger.toml:7:9\n", "use = \"overlay\"  # default\n"})
+    EXPECT_THAT(shown, HasSubstr(line));
+  EXPECT_THAT(show_config(c, false), Not(HasSubstr("default\n")));
+}
+
+TEST(Config, ReportsABadEnvironmentBesideABadFile) {
+  try {
+    parse("execs = 1", context({{"DAGGER_STATE_DIR", "here"}}));
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.message(), HasSubstr("dagger.toml:1:1: unknown key \"execs\""));
+    EXPECT_THAT(e.message(), HasSubstr("\n$DAGGER_STATE_DIR: must be an absolute path, found \"here\""));
+  }
 }
 
 TEST(Config, MasksSecretsWhenShown) {
@@ -263,7 +320,8 @@ token = "hunter2"
 [[cache]]
 use = "http"
 settings = { url = "https://x", auth = { Password = "hunter3", api_token = "hunter4" } }
-)"));
+)"),
+                                 false);
   EXPECT_THAT(shown, Not(HasSubstr("hunter")));
   EXPECT_THAT(shown, HasSubstr("token = \"***\""));
   EXPECT_THAT(shown, HasSubstr("https://x"));

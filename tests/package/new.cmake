@@ -1,0 +1,26 @@
+# Writes a project by `dagger plugin new KIND`, builds it against the installed package with COMPILER, and runs its tests: the
+# conformance program, and a pipeline that uses the plugin.
+include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
+set(project ${WORK}/a-project)
+run(${BUILD}/bin/dagger plugin new ${KIND} my-thing --directory ${project})
+file(STRINGS ${project}/plugin.cc lines)
+list(LENGTH lines count)
+if(NOT count LESS 100)
+  message(FATAL_ERROR "plugin.cc has ${count} lines; it is to be less than 100")
+endif()
+file(GLOB files ${project}/*)
+foreach(file ${files})
+  file(READ ${file} text)
+  if(text MATCHES "@[A-Z]+@")
+    message(FATAL_ERROR "${file} still has ${CMAKE_MATCH_0}")
+  endif()
+endforeach()
+run(${CMAKE_COMMAND} -S ${project} -B ${WORK}/build -G Ninja -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_PREFIX_PATH=${WORK}/moved
+    -DDAGGER_PROGRAM=${BUILD}/bin/dagger "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror")
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+run(${BUILD}/bin/dagger plugin check ${WORK}/build/${KIND}-my-thing.so)
+execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --test-dir ${WORK}/build --no-tests=error --output-on-failure
+  RESULT_VARIABLE code OUTPUT_VARIABLE out)
+if(NOT code EQUAL 0 OR NOT out MATCHES "tests passed, 0 tests failed out of 2")
+  message(FATAL_ERROR "ctest ended with ${code}:\n${out}")
+endif()
