@@ -1,17 +1,24 @@
 #include "core/dag/graph.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "dagger/plugin/error.h"
 
 namespace dagger::dag {
 
-void Graph::add(std::vector<Op> ops, const std::function<std::optional<std::string>(const Digest&)>& missing) {
-  std::unordered_map<Digest, Op> pending;
+DigestedOp digested(Op op) {
+  const auto encoded = encode(op);
+  auto own = own_parts(op);
+  return {std::move(op), Digest::of(encoded), std::move(own), encoded.size()};
+}
+
+void Graph::add(std::vector<DigestedOp> ops) {
+  std::unordered_map<Digest, DigestedOp> pending;
   // Depth first over inputs, with an explicit stack. Ends: no op can be made of its own digest.
   std::vector<Digest> open;
   for (auto& op : ops) {
-    const Digest d = digest(op);
+    const Digest d = op.digest;
     if (find(d) == nullptr && pending.try_emplace(d, std::move(op)).second) open.push_back(d);
   }
   while (!open.empty()) {
@@ -20,29 +27,25 @@ void Graph::add(std::vector<Op> ops, const std::function<std::optional<std::stri
       open.pop_back();
       continue;
     }
-    auto it = pending.find(d);
-    if (it == pending.end()) {
-      const auto encoded = missing(d);
-      if (!encoded) throw Error(Code::not_found, "an op refers to " + d.str() + ", which this runner does not have");
-      if (Digest::of(*encoded) != d)
-        throw Error(Code::corrupt_data, "an op is kept under a digest that is not its own");
-      it = pending.try_emplace(d, decode(*encoded)).first;
-    }
+    const auto it = pending.find(d);
+    if (it == pending.end())
+      throw Error(Code::not_found, "an op refers to " + d.str() + ", which this runner does not have");
     bool ready = true;
-    for (const auto& in : it->second.inputs) {
+    for (const auto& in : it->second.op.inputs) {
       if (find(in.op) != nullptr) continue;
       open.push_back(in.op);
       ready = false;
     }
     if (!ready) continue;
     open.pop_back();
-    complete(std::move(it->second), d);
+    complete(std::move(it->second));
     pending.erase(it);
   }
 }
 
-const Vertex& Graph::complete(Op op, const Digest& d) {
+void Graph::complete(DigestedOp digested) {
   auto v = std::make_unique<Vertex>();
+  auto& op = digested.op;
   std::vector<Digest> keys;
   for (const auto& in : op.inputs) {
     const Vertex* input = find(in.op);
@@ -54,11 +57,12 @@ const Vertex& Graph::complete(Op op, const Digest& d) {
     keys.push_back(output_key(input->key, in.output));
   }
   v->times_matter = v->times_matter || std::holds_alternative<Timestamps>(op.fields);
-  v->parts = key_parts(op, keys, scope_);
+  v->parts = key_parts(op, std::move(digested.own), keys, scope_);
   v->key = key_of(op, v->parts, InputsAre::definitions);
   v->op = std::move(op);
-  v->digest = d;
-  return *vertices_.emplace(d, std::move(v)).first->second;
+  v->digest = digested.digest;
+  vertices_.emplace(digested.digest, std::move(v));
+  bytes_ += digested.bytes;
 }
 
 const Vertex* Graph::find(const Digest& d) const {

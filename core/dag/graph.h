@@ -1,11 +1,11 @@
 // core/dag/graph.h — the ops a runner knows for one trust scope, with their definition keys. Pure; one thread.
 //
-// Ops come in any order; one whose inputs are all known is complete and has a key. Nothing here recurses.
+// Ops that are added together come in any order. Nothing here recurses.
 #pragma once
-#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
+#include <string>
+#include <vector>
 
 #include "core/dag/keys.h"
 #include "core/dag/op.h"
@@ -22,19 +22,29 @@ struct Vertex {
   bool times_matter = false;  // this op or one before it set times
 };
 
+// An op with all that takes time in proportion to its size, so that a graph's thread need not work it out.
+struct DigestedOp {
+  Op op;
+  Digest digest;
+  std::vector<KeyPart> own;  // own_parts(op)
+  std::size_t bytes = 0;     // of its encoding
+};
+DigestedOp digested(Op op);
+
 class Graph {
  public:
   explicit Graph(std::string scope) : scope_(std::move(scope)) {}
 
-  // Adds ops and what they complete. missing: asked for the encoding of an op that is named but unknown (it may be in
-  // the store); returns empty if there is none. Throws Error{not_found} naming an op that nobody has, {corrupt_data}.
-  void add(std::vector<Op> ops, const std::function<std::optional<std::string>(const Digest&)>& missing);
+  // Throws Error{not_found} naming an input that is neither known nor among them, {corrupt_data}.
+  void add(std::vector<DigestedOp> ops);
   const Vertex* find(const Digest& digest) const;
   std::size_t size() const noexcept { return vertices_.size(); }
+  std::size_t bytes() const noexcept { return bytes_; }  // of the encodings of all ops
 
  private:
-  const Vertex& complete(Op op, const Digest& digest);
+  void complete(DigestedOp op);
   std::string scope_;
+  std::size_t bytes_ = 0;
   std::map<Digest, std::unique_ptr<const Vertex>> vertices_;  // a hash table would hold the thread when it grows
 };
 

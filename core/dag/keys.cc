@@ -58,7 +58,7 @@ bool needs_scope(const Op& op) {
   });
 }
 
-std::vector<KeyPart> key_parts(const Op& op, const std::vector<Digest>& inputs, const std::string& scope) {
+std::vector<KeyPart> own_parts(const Op& op) {
   std::vector<KeyPart> parts;
   if (const auto* exec = std::get_if<Exec>(&op.fields)) {
     exec_parts(*exec, parts);
@@ -69,6 +69,12 @@ std::vector<KeyPart> key_parts(const Op& op, const std::vector<Digest>& inputs, 
     Op alone{op.fields, {}};
     parts.push_back({"arguments", digest(alone)});
   }
+  return parts;
+}
+
+std::vector<KeyPart> key_parts(const Op& op, std::vector<KeyPart> own, const std::vector<Digest>& inputs,
+                               const std::string& scope) {
+  auto parts = std::move(own);
   if (needs_scope(op)) parts.push_back({"trust scope", hash_texts(scope)});
   for (std::size_t i = 0; i < inputs.size(); ++i) parts.push_back({input_name(op, i), inputs[i]});
   return parts;

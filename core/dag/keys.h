@@ -24,8 +24,11 @@ struct KeyPart {
 
 enum class InputsAre : std::uint8_t { definitions, contents };
 
-// inputs: one digest per Op::inputs, for the output that the reference names.
-std::vector<KeyPart> key_parts(const Op& op, const std::vector<Digest>& inputs, const std::string& scope);
+// The parts that depend on nothing but the op's own fields: all that takes time in proportion to their size.
+std::vector<KeyPart> own_parts(const Op& op);
+// own: own_parts(op). inputs: one digest per Op::inputs, for the output that the reference names.
+std::vector<KeyPart> key_parts(const Op& op, std::vector<KeyPart> own, const std::vector<Digest>& inputs,
+                               const std::string& scope);
 Digest key_of(const Op& op, const std::vector<KeyPart>& parts, InputsAre inputs);
 // Stands for one output of an op in the definition keys of its users.
 Digest output_key(const Digest& definition_key, const std::string& output);

@@ -1,16 +1,17 @@
 #include "core/runner/connected_session.h"
 
+#include <unistd.h>
+
 #include "core/base/fs.h"
+#include "core/solver/job.h"
 #include "core/solver/turns.h"
 
 namespace dagger::runner {
 namespace {
 
-constexpr std::size_t ops_at_once = 64;          // keys are hashed on the control thread: in small bites
-constexpr std::size_t max_ops = 1'000'000;       // of one session
-constexpr std::size_t max_op_bytes = 512 << 20;  // of all their encodings
+constexpr std::size_t ops_at_once = 64;  // keys are put together on the control thread: in small bites
 constexpr unsigned transfer_threads = 4;
-constexpr std::size_t max_output = 48 << 20;  // of an exec, in one reply
+constexpr std::size_t max_output_mib = 48;  // of an exec, in one reply
 
 link::PinReply to_reply(const plugin::PinResult& r) {
   return {r.pin.digest, r.pin.identity, static_cast<std::uint32_t>(r.shape), r.metadata_json, r.file_name};
@@ -54,6 +55,22 @@ void ConnectedSession::close() { peer_->close(); }
 
 // ---- routing ----
 
+template <class Message>
+Message unpacked(std::string packed) {
+  if constexpr (std::is_same_v<Message, std::string>)
+    return packed;
+  else
+    return cbor::unpack<Message>(packed);
+}
+
+template <class Message>
+std::string packed(Message message) {
+  if constexpr (std::is_same_v<Message, std::string>)
+    return message;
+  else
+    return cbor::pack(message);
+}
+
 template <class Request, class Reply>
 Task<std::string> ConnectedSession::typed(std::shared_ptr<ConnectedSession> self,
                                           Task<Reply> (ConnectedSession::*handler)(Request, CancelToken),
@@ -61,7 +78,7 @@ Task<std::string> ConnectedSession::typed(std::shared_ptr<ConnectedSession> self
   std::string reply;
   std::exception_ptr failed;
   try {
-    reply = cbor::pack(co_await (self.get()->*handler)(cbor::unpack<Request>(request), std::move(cancel)));
+    reply = packed(co_await (self.get()->*handler)(unpacked<Request>(std::move(request)), std::move(cancel)));
   } catch (const solver::ExecFailed& e) {
     failed = std::make_exception_ptr(link::DetailedError(e.error(), cbor::pack(e.failure())));
   } catch (...) {
@@ -137,31 +154,45 @@ Task<link::Info> ConnectedSession::info(link::Empty, CancelToken) {
   co_return {info_.version, info_.engine_name, info_.platform};
 }
 
-Task<void> ConnectedSession::add_ops(std::vector<dag::Op> ops) {
-  if (graph_->size() + ops.size() > max_ops)
-    throw Error(Code::no_space, "the session has more than " + std::to_string(max_ops) + " steps; start another one");
+void ConnectedSession::check_room(std::span<const dag::DigestedOp> ops) const {
+  const auto& limits = info_.op_limits;
+  std::set<Digest> fresh;
+  std::size_t bytes = graph_->bytes();
+  for (const auto& op : ops)
+    if (graph_->find(op.digest) == nullptr && fresh.insert(op.digest).second) bytes += op.bytes;
+  if (graph_->size() + fresh.size() > limits.ops)
+    throw Error(Code::no_space,
+                "the session has more than " + std::to_string(limits.ops) + " steps; start another one");
+  if (bytes > limits.bytes)
+    throw Error(Code::no_space, "the steps of the session take more than " + std::to_string(limits.bytes) +
+                                    " bytes; put large values in files, or start another session");
+}
+
+Task<void> ConnectedSession::add_ops(std::vector<dag::DigestedOp> ops) {
   for (std::size_t at = 0; at < ops.size(); at += ops_at_once) {
     if (at != 0) co_await solver::next_turn(loop_);
-    const auto end = std::min(at + ops_at_once, ops.size());
-    graph_->add({std::make_move_iterator(ops.begin() + static_cast<std::ptrdiff_t>(at)),
-                 std::make_move_iterator(ops.begin() + static_cast<std::ptrdiff_t>(end))},
-                [](const Digest&) { return std::nullopt; });
+    const auto some = std::span(ops).subspan(at, std::min(ops_at_once, ops.size() - at));
+    check_room(some);
+    graph_->add({std::make_move_iterator(some.begin()), std::make_move_iterator(some.end())});
   }
 }
 
-// An op of one call may refer to ops of the calls before it, so they are added in the order in which they came.
-Task<link::Empty> ConnectedSession::put_ops(link::PutOps request, CancelToken) {
-  for (const auto& encoded : request.ops) put_bytes_ += encoded.size();
-  if (put_bytes_ > max_op_bytes)
-    throw Error(Code::no_space, "the steps of the session take more than " + std::to_string(max_op_bytes >> 20) +
-                                    " MiB; put large values in files, or start another session");
+// An op of one call may refer to ops of the calls before it, so they are added in the order in which they came; and a
+// call that fails ends in its turn too, so that the one after it does not come before those that are still at work.
+Task<link::Empty> ConnectedSession::put_ops(Packed request, CancelToken) {
   auto turn = op_puts_.enter(loop_);
-  auto ops = co_await on_pool(loop_, solver_.io(), [&] {
-    std::vector<dag::Op> decoded;
-    for (const auto& encoded : request.ops) decoded.push_back(dag::decode(encoded));
-    return decoded;
-  });
+  std::vector<dag::DigestedOp> ops;
+  std::exception_ptr failed;
+  try {
+    co_await on_pool(loop_, solver_.io(), [&] {
+      for (const auto& encoded : cbor::unpack<link::PutOps>(request).ops)
+        ops.push_back(dag::digested(dag::decode(encoded)));
+    });
+  } catch (...) {
+    failed = std::current_exception();
+  }
   co_await turn.comes();
+  if (failed) std::rethrow_exception(failed);
   co_await add_ops(std::move(ops));
   co_return {};
 }
@@ -181,14 +212,34 @@ Task<link::SolveReply> ConnectedSession::solve(link::Target target, CancelToken 
   co_return {record->exit_code};
 }
 
-Task<link::ExecOutputReply> ConnectedSession::exec_output(link::ExecOutputRequest request, CancelToken cancel) {
-  const auto record = co_await solver_.outcome(*this, request.op, std::move(cancel));
+Task<ConnectedSession::Packed> ConnectedSession::exec_output(link::ExecOutputRequest request, CancelToken cancel) {
+  // A record without its log is of no use any more. What is found in its place may be one of the same content, which
+  // names the same log.
+  for (int damaged = 0;; ++damaged) {
+    const auto record = co_await solver_.outcome(*this, request.op, cancel);
+    try {
+      co_return co_await output_of(record, request);
+    } catch (const Error& e) {
+      if (e.code() != Code::not_found || damaged == 2) throw;
+    }
+    solver_.store().drop(record->key);
+  }
+}
+
+Task<ConnectedSession::Packed> ConnectedSession::output_of(std::shared_ptr<const store::Record> record,
+                                                           link::ExecOutputRequest request) {
   const auto& log = request.stream == link::OutputStream::out ? record->stdout_log : record->stderr_log;
-  link::ExecOutputReply reply{record->exit_code, {}};
-  if (!log.zero())
-    reply.text = co_await on_pool(loop_, solver_.io(),
-                                  [&] { return read_all(solver_.store().open_blob(log).get(), max_output); });
-  co_return reply;
+  if (log.zero()) co_return cbor::pack(link::ExecOutputReply{record->exit_code, {}});
+  const auto& op = graph_->find(request.op)->op;
+  co_return co_await on_pool(loop_, solver_.io(), [&] {
+    const auto file = solver_.store().open_blob(log);
+    if (const auto size = ::lseek(file.get(), 0, SEEK_END); size > static_cast<off_t>(max_output_mib << 20))
+      throw Error(Code::invalid_argument, "the output of \"" + solver::describe(op) + "\" is larger than " +
+                                              std::to_string(max_output_mib) +
+                                              " MiB, which is all that an answer can hold; redirect it to a file");
+    ::lseek(file.get(), 0, SEEK_SET);
+    return cbor::pack(link::ExecOutputReply{record->exit_code, read_all(file.get(), max_output_mib << 20)});
+  });
 }
 
 // ---- what the solver asks of the session ----

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,9 +35,16 @@ struct RecipeLimits {
   std::size_t recipe_bytes = 4 << 20;  // of one, without its ops: id, kind, body, the digests it names
 };
 
+// What one session may put or load: ops that differ, and their encodings.
+struct OpLimits {
+  std::size_t ops = 1'000'000;
+  std::size_t bytes = 512 << 20;
+};
+
 struct RunnerInfo {
   std::string version, engine_name, platform;
   RecipeLimits recipe_limits;
+  OpLimits op_limits;
 };
 
 // One handler after the other, in the order in which they entered. Control thread.
@@ -83,6 +91,8 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   bool first_mention(const Digest& op) override { return mentioned_.insert(op).second; }
 
  private:
+  // A message that may be large: its handler unpacks or packs it on a pool.
+  using Packed = std::string;
   ConnectedSession(std::unique_ptr<link::Peer> peer, solver::Solver& solver, const RunnerInfo& info, std::string name);
   void serve();
   // From the start to the end of the link.
@@ -102,10 +112,10 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
                              std::string request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<link::Info> info(link::Empty, CancelToken);
-  Task<link::Empty> put_ops(link::PutOps request, CancelToken);
+  Task<link::Empty> put_ops(Packed request, CancelToken);
   Task<link::PinReply> pin(link::PinRequest request, CancelToken cancel);
   Task<link::SolveReply> solve(link::Target target, CancelToken cancel);
-  Task<link::ExecOutputReply> exec_output(link::ExecOutputRequest request, CancelToken cancel);
+  Task<Packed> exec_output(link::ExecOutputRequest request, CancelToken cancel);
   Task<link::Entries> entries(link::PathRequest request, CancelToken cancel);
   Task<link::Entries> glob(link::PathRequest request, CancelToken cancel);
   Task<link::Stat> stat(link::PathRequest request, CancelToken cancel);
@@ -117,7 +127,11 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   Task<void> export_tree(link::PathRequest request, std::shared_ptr<link::Stream> stream, CancelToken cancel);
 
   Task<Unit> receive_tree(const dag::Vertex& vertex, const link::SyncRequest& request, CancelToken cancel);
-  Task<void> add_ops(std::vector<dag::Op> ops);
+  Task<void> add_ops(std::vector<dag::DigestedOp> ops);
+  // Throws no_space if these would be too many.
+  void check_room(std::span<const dag::DigestedOp> ops) const;
+  // The answer to exec.output; throws not_found where the log turns out to be damaged.
+  Task<Packed> output_of(std::shared_ptr<const store::Record> record, link::ExecOutputRequest request);
   // Adds to kept_ops_ and to fresh what the tops are made of, themselves included. Throws no_space beyond the limit.
   Task<void> count_ops(const std::vector<Digest>& tops, std::vector<const dag::Vertex*>& fresh, CancelToken cancel);
   // Puts a recipe and its ops into the store. The bytes they take; throws no_space beyond the limit.
@@ -146,7 +160,6 @@ class ConnectedSession final : public solver::Client, public std::enable_shared_
   // Of recipes, one that is being put too. Not a hash table: growing a large one holds the control thread.
   std::set<Digest> kept_ops_;
   Sequence op_puts_, recipe_puts_;
-  std::size_t put_bytes_ = 0;  // of put_ops
   std::size_t kept_recipes_ = 0, kept_bytes_ = 0;
   std::deque<link::Event> pending_;
   std::size_t pending_output_ = 0;  // bytes of it

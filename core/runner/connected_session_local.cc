@@ -9,6 +9,8 @@
 namespace dagger::runner {
 namespace {
 
+constexpr std::size_t max_hint = 4096;
+
 // Fetches from the session what the runner lacks of a tree. Pool threads.
 class LinkTreeSource final : public store::TreeSource {
  public:
@@ -61,9 +63,16 @@ class LinkTreeSource final : public store::TreeSource {
 }  // namespace
 
 Task<link::Empty> ConnectedSession::sync_local(link::SyncRequest request, CancelToken cancel) {
-  dag::Op op{dag::Local{request.tree}, {}};
-  co_await add_ops({op});
-  const dag::Vertex& vertex = *graph_->find(dag::digest(op));
+  if (request.hint.size() > max_hint)  // it is kept
+    throw Error(Code::invalid_argument, "the name of a host directory's place has " +
+                                            std::to_string(request.hint.size()) + " bytes, over the limit of " +
+                                            std::to_string(max_hint));
+  auto op = dag::digested({dag::Local{request.tree}, {}});
+  const auto digest = op.digest;
+  std::vector<dag::DigestedOp> ops;
+  ops.push_back(std::move(op));
+  co_await add_ops(std::move(ops));
+  const dag::Vertex& vertex = *graph_->find(digest);
   if (!solver_.store().find(vertex.key)) {
     first_mention(vertex.digest);  // not shown as a hit afterwards
     auto received = receive_tree(vertex, request, std::move(cancel));

@@ -36,7 +36,7 @@ class RecipeReader {
     for (const auto& top : recipe.ops) read_op(top);
     return recipe;
   }
-  std::vector<dag::Op> take_ops() { return std::move(ops_); }  // inputs before their users
+  std::vector<dag::DigestedOp> take_ops() { return std::move(ops_); }  // inputs before their users
 
  private:
   // Without recursion: an op is emitted when it is met the second time.
@@ -47,7 +47,7 @@ class RecipeReader {
       open.pop_back();
       if (inputs_done) {
         if (const auto at = waiting_.find(digest); at != waiting_.end()) {
-          ops_.push_back(std::move(at->second));
+          ops_.push_back(dag::digested(std::move(at->second)));
           waiting_.erase(at);
         }
         continue;
@@ -78,7 +78,7 @@ class RecipeReader {
   std::size_t bytes_ = 0;
   std::unordered_set<Digest> seen_;
   std::unordered_map<Digest, dag::Op> waiting_;  // for their inputs
-  std::vector<dag::Op> ops_;
+  std::vector<dag::DigestedOp> ops_;
 };
 
 }  // namespace
@@ -157,7 +157,7 @@ Task<link::Empty> ConnectedSession::put_recipe(link::Recipe recipe, CancelToken 
 }
 
 Task<link::Recipe> ConnectedSession::get_recipe(link::RecipeId id, CancelToken cancel) {
-  std::vector<dag::Op> ops;
+  std::vector<dag::DigestedOp> ops;
   auto recipe = co_await on_pool(loop_, solver_.io(), [&] {
     RecipeReader reader(solver_.store(), info_.recipe_limits, std::move(cancel));
     auto read = reader.read(id.id);

@@ -50,9 +50,13 @@ Task<link::Stat> ConnectedSession::stat(link::PathRequest request, CancelToken c
 }
 
 Task<link::Name> ConnectedSession::tree_digest(link::PathRequest request, CancelToken cancel) {
-  const auto stack = co_await solver_.stack(*this, {request.target.op, request.target.output}, std::move(cancel));
+  const auto stack = co_await solver_.stack(*this, {request.target.op, request.target.output}, cancel);
   const OneShot<Unit> known(loop_);
-  solver_.store().when_digested(stack, [this, known] { loop_.post([known] { known.set({}); }); });
+  const auto error = std::make_exception_ptr(Error(Code::cancelled, "cancelled by the client"));
+  const auto on_cancel =
+      cancel.on_cancel([&loop = loop_, known, error] { loop.post([known, error] { known.fail(error); }); });
+  // It may come when this session has gone.
+  solver_.store().when_digested(stack, [&loop = loop_, known] { loop.post([known] { known.set({}); }); });
   co_await known;
   const auto digest = solver_.store().stack_digest(stack, true);
   if (!digest) throw Error(Code::internal, "the digest of a tree could not be computed");

@@ -439,6 +439,13 @@ void ExecRun::redirect(const std::string& path, const std::string& log) {
   }
 }
 
+// A log that cannot be kept is removed with the run.
+Digest ExecRun::keep_log(std::string& log) {
+  const auto digest = store_.put_blob_file(log);
+  log.clear();
+  return digest;
+}
+
 store::Record ExecRun::seal(const plugin::ExecStatus& status, plugin::CallContext& ctx) {
   store::Record record;
   record.exit_code = exit_code(status);
@@ -465,8 +472,8 @@ store::Record ExecRun::seal(const plugin::ExecStatus& status, plugin::CallContex
   add(*root_);
   for (const auto& t : trees_)
     if (t) add(*t);
-  record.stdout_log = store_.put_blob_file(std::exchange(out_log_, {}));
-  record.stderr_log = store_.put_blob_file(std::exchange(err_log_, {}));
+  record.stdout_log = keep_log(out_log_);
+  record.stderr_log = keep_log(err_log_);
   return record;
 }
 

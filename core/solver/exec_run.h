@@ -62,6 +62,7 @@ class ExecRun {
   void add_volume(const dag::Mount& m, plugin::ExecMount& mount, plugin::LocalMount& local, plugin::CallContext& ctx);
   std::vector<plugin::MountStub> stubs_in(std::size_t mount_index, const std::string& subpath) const;
   void redirect(const std::string& path, const std::string& log);
+  Digest keep_log(std::string& log);
   Tree& tree_of(const std::string& path, std::string& inside) const;
 
   store::Store& store_;

@@ -5,10 +5,14 @@
 namespace dagger::solver {
 namespace {
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& w : words) (out += out.empty() ? "" : " ") += w;
+// The words may be of any size; this is called on the control thread.
+std::string beginning(const std::vector<std::string>& words) {
   constexpr std::size_t shown = 120;
+  std::string out;
+  for (const auto& w : words) {
+    (out += out.empty() ? "" : " ").append(w, 0, shown + 1);
+    if (out.size() > shown) break;
+  }
   if (out.size() > shown) out = out.substr(0, shown) + "...";
   for (auto& c : out)
     if (c == '\n') c = ' ';
@@ -22,7 +26,7 @@ std::string describe(const dag::Op& op) {
     std::string operator()(const dag::Scratch&) const { return "scratch"; }
     std::string operator()(const dag::Source& s) const { return "pull " + s.pin_identity; }
     std::string operator()(const dag::Local&) const { return "host directory"; }
-    std::string operator()(const dag::Exec& e) const { return "exec " + joined(e.args); }
+    std::string operator()(const dag::Exec& e) const { return "exec " + beginning(e.args); }
     std::string operator()(const dag::Copy& c) const { return "copy " + c.source + " " + c.target; }
     std::string operator()(const dag::Subpath& s) const { return "directory " + s.path; }
     std::string operator()(const dag::Merge&) const { return "merge"; }

@@ -44,6 +44,8 @@ struct Job final : CallOwner, std::enable_shared_from_this<Job> {
   bool recount();
   // One of the audience. Throws Error{cancelled} when nobody is left.
   Client& any_client();
+  // Whose share of what is shared it takes; empty when nobody is left.
+  std::string client_name() const { return audience.empty() ? std::string() : audience.front()->name(); }
   // The answer of the first of the audience that has one: a client may leave while it is asked, and one that came later
   // may know.
   template <class T>

@@ -42,7 +42,7 @@ Task<void> Solver::plan_in_turns() {
       std::exception_ptr error;
       try {
         co_await plan(job, turns);
-      } catch (...) {
+      } catch (...) {  // else nothing would be planned any more
         error = std::current_exception();
       }
       if (error) finish(job, nullptr, error);

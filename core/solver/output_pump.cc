@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -16,7 +17,8 @@ namespace dagger::solver {
 namespace {
 
 struct Open {
-  explicit Open(OutputPump::Stream s) : stream(std::move(s)), scrubber(std::move(stream.secrets)) {}
+  Open(OutputPump::Id i, OutputPump::Stream s) : id(i), stream(std::move(s)), scrubber(std::move(stream.secrets)) {}
+  const OutputPump::Id id;
   OutputPump::Stream stream;
   Scrubber scrubber;
   std::string error;  // of the file; the pipe is still drained, so that the process is not blocked
@@ -43,6 +45,13 @@ struct Open {
     take(scrubber.feed({buffer, static_cast<std::size_t>(n)}));
     return true;
   }
+  // What a pipe can hold, and no more: somebody may still write.
+  void pump_rest(char* buffer, std::size_t size) {
+    constexpr std::size_t largest_pipe = 1 << 20;
+    for (std::size_t read = 0; read < largest_pipe; read += size)
+      if (!pump(buffer, size)) return;
+    take(scrubber.finish());
+  }
 };
 
 }  // namespace
@@ -51,7 +60,9 @@ struct OutputPump::State {
   UniqueFd epoll{::epoll_create1(EPOLL_CLOEXEC)};
   UniqueFd wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::mutex mutex;
-  std::vector<Stream> added;
+  Id next = 1;
+  std::vector<std::pair<Id, Stream>> added;
+  std::vector<Id> dropped;
   bool stopping = false;
   std::thread thread;
 
@@ -76,18 +87,28 @@ OutputPump::~OutputPump() {
   state_->thread.join();
 }
 
-void OutputPump::add(Stream stream) {
+OutputPump::Id OutputPump::add(Stream stream) {
   ::fcntl(stream.pipe.get(), F_SETFL, O_NONBLOCK);
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->added.push_back(std::move(stream));
-  }
+  const std::lock_guard lock(state_->mutex);
+  const Id id = state_->next++;
+  state_->added.emplace_back(id, std::move(stream));
+  ::eventfd_write(state_->wake.get(), 1);
+  return id;
+}
+
+void OutputPump::drop(Id id) {
+  const std::lock_guard lock(state_->mutex);
+  state_->dropped.push_back(id);
   ::eventfd_write(state_->wake.get(), 1);
 }
 
 void OutputPump::State::serve() {
   std::map<int, Open> open;
   std::vector<char> buffer(1 << 16);
+  const auto end = [&](std::map<int, Open>::iterator it) {
+    it->second.stream.on_end(std::move(it->second.error));
+    open.erase(it);  // closes the pipe, which leaves epoll
+  };
   for (;;) {
     epoll_event events[64];
     const int n = ::epoll_wait(epoll.get(), events, 64, -1);
@@ -98,18 +119,23 @@ void OutputPump::State::serve() {
         ::eventfd_read(wake.get(), &ignored);
         const std::lock_guard lock(mutex);
         if (stopping) return;
-        for (auto& s : added) {
+        for (auto& [id, s] : added) {
           const int pipe = s.pipe.get();
           epoll_event event{};
           event.events = EPOLLIN;
           event.data.fd = pipe;
-          open.try_emplace(pipe, std::move(s));
+          open.try_emplace(pipe, id, std::move(s));
           ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, pipe, &event);
         }
         added.clear();
+        for (const Id id : std::exchange(dropped, {})) {
+          const auto it = std::ranges::find(open, id, [](const auto& entry) { return entry.second.id; });
+          if (it == open.end()) continue;
+          it->second.pump_rest(buffer.data(), buffer.size());
+          end(it);
+        }
       } else if (const auto it = open.find(fd); it != open.end() && !it->second.pump(buffer.data(), buffer.size())) {
-        it->second.stream.on_end(std::move(it->second.error));
-        open.erase(it);  // closes the pipe, which leaves epoll
+        end(it);
       }
     }
   }

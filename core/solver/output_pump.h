@@ -3,6 +3,7 @@
 //
 // Each stream is scrubbed of secrets, appended to a file, and shown to on_chunk in pieces. [thread-safe]
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +25,10 @@ class OutputPump {
     Function<void(std::string)> on_chunk;      // on the pump's thread
     Function<void(std::string error)> on_end;  // on the pump's thread; error is empty, or why the file is incomplete
   };
-  void add(Stream stream);
+  using Id = std::uint64_t;  // never reused
+  Id add(Stream stream);
+  // Ends a stream that has not ended, though nobody should write to it any more: with what is in the pipe now.
+  void drop(Id id);
 
  private:
   struct State;

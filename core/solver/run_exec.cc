@@ -1,6 +1,7 @@
 // Exec ops: secrets, locks and a slot first, then the process, then its outputs.
 #include <atomic>
 
+#include "core/base/log.h"
 #include "core/solver/exec_run.h"
 #include "core/solver/job.h"
 #include "core/solver/volume_locks.h"
@@ -98,6 +99,7 @@ Task<store::Record> Solver::run_process(JobPtr job, ExecRun& run, plugin::Networ
   const auto& op = std::get<dag::Exec>(job->vertex.op.fields);
   Call call = job->call();
   const OneShot<std::string> out_end(loop_), err_end(loop_);
+  OutputPump::Id out = 0, err = 0;
   co_await on_pool(loop_, exec_io_, [&] {
     run.prepare(network, call);
     auto streams = run.start(call);
@@ -108,8 +110,8 @@ Task<store::Record> Solver::run_process(JobPtr job, ExecRun& run, plugin::Networ
     streams.err.on_chunk = Shown(loop_, job, 2);
     streams.out.on_end = ended(out_end);
     streams.err.on_end = ended(err_end);
-    pump_.add(std::move(streams.out));
-    pump_.add(std::move(streams.err));
+    out = pump_.add(std::move(streams.out));
+    err = pump_.add(std::move(streams.err));
   });
 
   plugin::ExecStatus status;
@@ -120,6 +122,12 @@ Task<store::Record> Solver::run_process(JobPtr job, ExecRun& run, plugin::Networ
     error = std::current_exception();
   }
   if (error) co_await on_pool(loop_, exec_io_, [&] { run.kill(); });
+  // The process is gone, and so is all that it could say; only who runs it may still hold its streams.
+  const auto late = loop_.after(termination_grace_, [this, out, err, job] {
+    log_.warn("the output of '" + job->name + "' was held open after its end; the executor leaks it");
+    pump_.drop(out);
+    pump_.drop(err);
+  });
   const std::string out_error = co_await out_end, err_error = co_await err_end;
   if (error) std::rethrow_exception(error);
   if (!out_error.empty() || !err_error.empty())

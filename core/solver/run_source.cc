@@ -100,7 +100,7 @@ Task<plugin::PinResult> Solver::pin(Client& client, Digest step, plugin::SourceR
   auto& source = backends_.source(ref.scheme);
   const auto owner = std::make_shared<ClientOwner>(client, step, cancel, work_);
   Call call(loop_, owner, cancel);
-  co_return co_await on_pool(loop_, io_, [&] {
+  co_return co_await on_network(client.name(), cancel, [&] {
     std::optional<plugin::Pin> last;
     if (const auto known = store_.value("pin", pin_name(ref))) last = unpack_pin(*known).result.pin;
     const KnownPin known = find_pin(store_, source, ref, last, call);
@@ -123,7 +123,8 @@ Task<store::Record> Solver::run_source(JobPtr job) {
   } else {
     // Known to another runner only (an op from a recipe or a cache tier): pin again, by the immutable name.
     const plugin::SourceRef ref{op.scheme, op.location, op.attributes, op.platform};
-    pin = co_await on_pool(loop_, io_, [&] { return find_pin(store_, source, ref, std::nullopt, call); });
+    pin = co_await on_network(job->client_name(), job->cancel.token(),
+                              [&] { return find_pin(store_, source, ref, std::nullopt, call); });
     if (pin.result.pin.digest != op.pin_digest)
       throw Error(Code::not_found, op.pin_identity + " is no longer what " + op.location + " names: pin it again");
   }
@@ -152,7 +153,7 @@ Task<void> Solver::fetch_layer(JobPtr job, plugin::Source& source, const KnownPi
                                const plugin::SourceLayer& layer, CancelSource stop) {
   Call call(loop_, job, stop.token());
   try {
-    co_await on_pool(loop_, io_, [&] {
+    co_await on_network(job->client_name(), stop.token(), [&] {
       const auto name = pinned_name(pin.ref.scheme, pin.result.pin.digest);
       if (find_layer(store_, name, layer)) return;
       Sink sink(store_, name, call);

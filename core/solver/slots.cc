@@ -30,6 +30,7 @@ void Slots::serve() {
         const auto found = by_owner_.find(w.owner);
         return found == by_owner_.end() ? 0U : found->second;
       };
+      if (load(*it) >= per_owner_) continue;
       if (best == queue_.end() || load(*it) < load(*best)) best = it;
     }
     if (best == queue_.end()) return;

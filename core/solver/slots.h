@@ -1,9 +1,11 @@
-// core/solver/slots.h — how many execs run at once, shared fairly between clients. Control thread only.
+// core/solver/slots.h — how many execs (or calls over a network) run at once, shared fairly between clients. Control
+// thread only.
 //
 // The limit counts execs, not waits: an exec whose nested clients wait for results lends its slot to them, so no depth
 // of nesting can deadlock a limit of one. Among clients the one with the fewest running execs is next; within a client
 // it is first come, first served.
 #pragma once
+#include <climits>
 #include <list>
 #include <map>
 #include <string>
@@ -15,7 +17,9 @@ namespace dagger::solver {
 
 class Slots {
  public:
-  Slots(Loop& loop, unsigned limit) : loop_(loop), limit_(limit) {}
+  // per_owner: how many of them one client may have.
+  explicit Slots(Loop& loop, unsigned limit, unsigned per_owner = UINT_MAX)
+      : loop_(loop), limit_(limit), per_owner_(per_owner) {}
 
   // Held while an exec runs; gives the slot back when destroyed.
   class Slot {
@@ -53,7 +57,7 @@ class Slots {
   void serve();
 
   Loop& loop_;
-  unsigned limit_;
+  const unsigned limit_, per_owner_;
   unsigned running_ = 0;
   std::map<std::string, unsigned> by_owner_;  // running execs
   std::map<std::string, unsigned> lent_;      // exec id -> its nested waits

@@ -13,8 +13,6 @@
 namespace dagger::solver {
 namespace {
 
-unsigned cores() { return std::max(1U, std::thread::hardware_concurrency()); }
-
 std::string joined(const std::vector<std::string>& words) {
   std::string out;
   for (const auto& w : words) (out += out.empty() ? "" : " ") += w;
@@ -57,9 +55,11 @@ Solver::Solver(Loop& loop, store::Store& store, Backends backends, Limits limits
       backends_(std::move(backends)),
       log_(log),
       termination_grace_(limits.termination_grace),
-      slots_(loop, limits.parallel_execs != 0 ? limits.parallel_execs : cores()),
-      io_("io", limits.parallel_io != 0 ? limits.parallel_io : 2 * cores()),
-      exec_io_("exec", 2 + cores()),
+      slots_(loop, limits.parallel_execs),
+      network_turns_(loop, 2 * limits.parallel_io, limits.parallel_io),
+      io_("io", limits.parallel_io),
+      exec_io_("exec", 2 + std::max(1U, std::thread::hardware_concurrency())),
+      network_("network", 2 * limits.parallel_io),
       volumes_(std::make_unique<VolumeLocks>(loop)),
       tiers_(std::make_unique<CacheTiers>(store, backends_.caches, log)),
       work_(loop) {}
@@ -128,7 +128,7 @@ Task<void> Solver::want_or_stop(Client& client, const dag::Vertex& vertex, Cance
 Task<Solver::RecordPtr> Solver::want(Client& client, const dag::Vertex& vertex, CancelToken cancel) {
   cancel.throw_if_cancelled();
   if (!recorded(vertex.op)) co_return std::make_shared<store::Record>();
-  if (auto record = store_.find(vertex.key)) {
+  if (auto record = store_.find(vertex.key); record && complete(*record, vertex.op)) {
     co_await announce_hits(client, vertex);
     co_return record;
   }
@@ -206,7 +206,7 @@ Task<void> Solver::run(JobPtr job) {
           std::chrono::duration_cast<std::chrono::microseconds>(Loop::Clock::now() - begun).count());
       record = publish(*job, std::move(made), inputs);
       job->ended(link::Outcome::done, {});
-      if (!tiers_->empty()) work_.spawn(tiers_->offer(loop_, io_, record, job->vertex.key, closing_.token()));
+      if (!tiers_->empty()) work_.spawn(offer(record, job->vertex.key));
     }
     for (const auto& out : record->outputs) {
       const auto base = static_cast<std::size_t>(out.base_input);
@@ -228,7 +228,7 @@ Task<Solver::RecordPtr> Solver::reuse(JobPtr job, const std::vector<store::Stack
   const auto& vertex = job->vertex;
   const auto key = content_key(store_, vertex, inputs);
   if (key) {
-    if (const auto same = store_.find(*key)) {
+    if (const auto same = store_.find(*key); same && complete(*same, vertex.op)) {
       store::Record copy = *same;
       auto record = publish(*job, std::move(copy), inputs);
       job->ended(link::Outcome::cached, {}, "content");
@@ -239,15 +239,25 @@ Task<Solver::RecordPtr> Solver::reuse(JobPtr job, const std::vector<store::Stack
   std::vector<Digest> keys{vertex.key};
   if (key) keys.push_back(*key);
   auto call = job->call();
-  auto found = co_await on_pool(loop_, io_, [&] { return tiers_->find(keys, call); });
+  auto found =
+      co_await on_network(job->client_name(), job->cancel.token(), [&] { return tiers_->find(vertex.op, keys, call); });
   if (!found) co_return nullptr;
   auto record = publish(*job, std::move(*found), inputs);
   job->ended(link::Outcome::cached, {}, "cache tier");
   co_return record;
 }
 
+Task<void> Solver::offer(RecordPtr record, Digest key) {
+  Call call(loop_, nullptr, closing_.token());
+  try {
+    co_await on_network("", closing_.token(), [&] { tiers_->offer(*record, key, call); });
+  } catch (const Error&) {  // the engine stops before its turn comes
+  }
+}
+
 Solver::RecordPtr Solver::publish(Job& job, store::Record record, const std::vector<store::Stack>& inputs) {
   const auto& vertex = job.vertex;
+  if (!complete(record, vertex.op)) throw Error(Code::internal, "a result of '" + job.name + "' lacks an output of it");
   record.key = vertex.key;
   record.kind = dag::kind_name(vertex.op);
   record.parts = vertex.parts;

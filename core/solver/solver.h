@@ -47,8 +47,8 @@ struct Backends {
 };
 
 struct Limits {
-  unsigned parallel_execs = 0;                       // 0: number of cores
-  unsigned parallel_io = 0;                          // 0: twice the cores
+  unsigned parallel_execs = 1;
+  unsigned parallel_io = 4;  // operations on files; and calls over a network, of one client: twice as many of all
   std::chrono::milliseconds termination_grace{500};  // from SIGTERM to SIGKILL for an exec that nobody wants
 };
 
@@ -120,6 +120,7 @@ class Solver {
   Task<void> run(JobPtr job);
   Task<RecordPtr> reuse(JobPtr job, const std::vector<store::Stack>& inputs);
   Task<store::Record> make(JobPtr job, std::vector<store::Stack> inputs);
+  Task<void> offer(RecordPtr record, Digest key);
   RecordPtr publish(Job& job, store::Record record, const std::vector<store::Stack>& inputs);
   void add_content_key(const dag::Vertex& vertex, const std::vector<store::Stack>& inputs);
 
@@ -127,6 +128,13 @@ class Solver {
   Task<store::Record> run_exec(JobPtr job, std::vector<store::Stack> inputs);
   Task<store::Record> run_process(JobPtr job, ExecRun& run, plugin::Network* network);
   Task<plugin::ExecStatus> process_end(JobPtr job, ExecRun& run);
+  // Runs f on a thread for what goes at the pace of a network or of a client's answers. One client gets at most half of
+  // them, and a work on files waits for none.
+  template <class F>
+  Task<std::invoke_result_t<F&>> on_network(std::string client, CancelToken cancel, F f) {
+    const auto turn = co_await network_turns_.acquire(std::move(client), std::move(cancel));
+    co_return co_await on_pool(loop_, network_, std::move(f));
+  }
   Task<void> ended_or_cancelled(std::vector<int> fds, CancelToken cancel);
   Task<void> ended_or_late(int done_fd, std::chrono::milliseconds grace);
   Task<store::Record> run_tree(JobPtr job, std::vector<store::Stack> inputs);
@@ -140,8 +148,8 @@ class Solver {
   Backends backends_;
   Log& log_;
   const std::chrono::milliseconds termination_grace_;
-  Slots slots_;
-  Pool io_, exec_io_;
+  Slots slots_, network_turns_;
+  Pool io_, exec_io_, network_;
   OutputPump pump_;
   std::unique_ptr<VolumeLocks> volumes_;
   std::unique_ptr<CacheTiers> tiers_;

@@ -19,6 +19,13 @@ bool recorded(const dag::Op& op) {
   return !std::holds_alternative<dag::Scratch>(op.fields) && !std::holds_alternative<dag::Merge>(op.fields);
 }
 
+bool complete(const store::Record& record, const dag::Op& op) {
+  return std::ranges::equal(record.outputs, dag::outputs(op), {}, &store::Output::name) &&
+         std::ranges::all_of(record.outputs, [&](const store::Output& out) {
+           return out.base_input >= -1 && out.base_input < static_cast<std::int64_t>(op.inputs.size());
+         });
+}
+
 bool StackWalk::Gap::closed(const store::Store& store) const {
   return output_of(store.find(vertex->key), *output) != nullptr;
 }

@@ -15,6 +15,9 @@ namespace dagger::solver {
 
 // Whether a finished op has a record. Others are made of their inputs' stacks.
 bool recorded(const dag::Op& op);
+// Whether a record has all outputs of the op, on inputs that the op has. A record from elsewhere may lie; what is
+// wanted of one that does would never be found.
+bool complete(const store::Record& record, const dag::Op& op);
 
 class StackWalk {
  public:

@@ -5,7 +5,7 @@
 #include "core/base/cbor_fields.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
-#include "core/solver/call.h"
+#include "core/solver/stack_walk.h"
 
 namespace dagger::solver {
 
@@ -86,16 +86,17 @@ std::vector<std::string> with_blobs(const std::string& key, const std::string& e
 
 }  // namespace
 
-std::optional<store::Record> CacheTiers::find(const std::vector<Digest>& keys, plugin::CallContext& ctx) {
+std::optional<store::Record> CacheTiers::find(const dag::Op& op, const std::vector<Digest>& keys,
+                                              plugin::CallContext& ctx) {
   std::vector<std::string> names;
   for (const auto& k : keys) names.push_back(k.str());
   for (const auto& [name, tier] : tiers_) {
     try {
-      for (const auto& [key, encoded] : tier->records(names, ctx))
-        if (auto record = bring(*tier, encoded, ctx)) {
-          tier->touch(with_blobs(key, encoded), ctx);
-          return record;
-        }
+      for (const auto& [key, encoded] : tier->records(names, ctx)) {
+        auto record = bring(*tier, op, encoded, ctx);
+        tier->touch(with_blobs(key, encoded), ctx);
+        return record;
+      }
     } catch (const Error& e) {
       if (e.code() == Code::cancelled) throw;
       log_.warn("cache tier '" + name + "' could not give a record: " + e.what());
@@ -104,23 +105,24 @@ std::optional<store::Record> CacheTiers::find(const std::vector<Digest>& keys, p
   return std::nullopt;
 }
 
-std::optional<store::Record> CacheTiers::bring(plugin::CacheStore& tier, const std::string& encoded,
-                                               plugin::CallContext& ctx) {
+store::Record CacheTiers::bring(plugin::CacheStore& tier, const dag::Op& op, const std::string& encoded,
+                                plugin::CallContext& ctx) {
   const auto from = cbor::unpack<TierRecord>(encoded);
   store::Record record;
   record.kind = from.kind;
   record.exit_code = from.exit_code;
   record.cost_usec = from.cost_usec;
-  for (const auto& o : from.outputs) {
-    store::Output out{o.name, o.base_input, {}};
-    for (const auto& digest : o.layers) {
+  for (const auto& o : from.outputs) record.outputs.push_back({o.name, o.base_input, {}});
+  if (record.kind != dag::kind_name(op) || !complete(record, op))
+    throw Error(Code::corrupt_data, "what it has for the key of an op '" + std::string(dag::kind_name(op)) +
+                                        "' is no record of that op; remove it from the tier");
+  for (std::size_t i = 0; i < from.outputs.size(); ++i)
+    for (const auto& digest : from.outputs[i].layers) {
       const std::string id = digest.str();
       auto layer = store_.by_diff_id(id);
       if (!layer) layer = store_.unpack(*tier.read_blob(id, 0, -1, ctx), id, id, ctx);
-      out.layers.push_back(*layer);
+      record.outputs[i].layers.push_back(*layer);
     }
-    record.outputs.push_back(std::move(out));
-  }
   const auto bring_log = [&](const Digest& digest) {
     if (digest.zero()) return digest;
     const auto got = store_.put_blob(read_stream(*tier.read_blob(digest.str(), 0, -1, ctx), max_log));
@@ -158,18 +160,14 @@ void CacheTiers::copy(plugin::CacheStore& tier, const store::Record& record, con
   tier.put_record(key.str(), cbor::pack(to), blobs_of(to), ctx);
 }
 
-Task<void> CacheTiers::offer(Loop& loop, Pool& pool, std::shared_ptr<const store::Record> record, Digest key,
-                             CancelToken cancel) {
-  Call call(loop, nullptr, cancel);
-  co_await on_pool(loop, pool, [&] {
-    for (const auto& [name, tier] : tiers_) {
-      try {
-        if (tier->traits().writable && tier->records({key.str()}, call).empty()) copy(*tier, *record, key, call);
-      } catch (const std::exception& e) {
-        if (!cancel.cancelled()) log_.warn("cache tier '" + name + "' did not take a record: " + e.what());
-      }
+void CacheTiers::offer(const store::Record& record, const Digest& key, plugin::CallContext& ctx) {
+  for (const auto& [name, tier] : tiers_) {
+    try {
+      if (tier->traits().writable && tier->records({key.str()}, ctx).empty()) copy(*tier, record, key, ctx);
+    } catch (const std::exception& e) {
+      if (!ctx.cancelled()) log_.warn("cache tier '" + name + "' did not take a record: " + e.what());
     }
-  });
+  }
 }
 
 }  // namespace dagger::solver

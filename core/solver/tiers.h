@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "core/base/cancel.h"
-#include "core/base/task.h"
 #include "core/store/store.h"
 #include "dagger/plugin/cache_store.h"
 
@@ -24,14 +22,15 @@ class CacheTiers {
       : store_(store), tiers_(std::move(tiers)), log_(log) {}
   bool empty() const noexcept { return tiers_.empty(); }
 
-  // The first tier's record for one of the keys, with its layers and logs brought into the store. A tier that fails is
-  // logged and passed over. [blocking]
-  std::optional<store::Record> find(const std::vector<Digest>& keys, plugin::CallContext& ctx);
-  // Copies a record and what it names into every writable tier that lacks it. Failures are logged.
-  Task<void> offer(Loop& loop, Pool& pool, std::shared_ptr<const store::Record> record, Digest key, CancelToken cancel);
+  // The first tier's record of the op for one of the keys, with its layers and logs brought into the store. A tier that
+  // fails, or gives what cannot be a record of the op, is logged and passed over. [blocking]
+  std::optional<store::Record> find(const dag::Op& op, const std::vector<Digest>& keys, plugin::CallContext& ctx);
+  // Copies a record and what it names into every writable tier that lacks it. Failures are logged. [blocking]
+  void offer(const store::Record& record, const Digest& key, plugin::CallContext& ctx);
 
  private:
-  std::optional<store::Record> bring(plugin::CacheStore& tier, const std::string& encoded, plugin::CallContext& ctx);
+  store::Record bring(plugin::CacheStore& tier, const dag::Op& op, const std::string& encoded,
+                      plugin::CallContext& ctx);
   void copy(plugin::CacheStore& tier, const store::Record& record, const Digest& key, plugin::CallContext& ctx);
   store::Store& store_;
   std::vector<std::pair<std::string, plugin::CacheStore*>> tiers_;

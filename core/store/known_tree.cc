@@ -8,7 +8,10 @@
 namespace dagger::store {
 namespace {
 constexpr const char* tree_table = "local";
-constexpr const char* place_table = "local-place";  // hint -> digest of the last tree from there
+constexpr const char* place_table = "local-place";  // digest of a hint -> that of the last tree from there
+
+std::string place_of(const std::string& hint) { return std::string(Digest::of(hint).raw()); }
+
 }  // namespace
 
 template <class A>
@@ -29,12 +32,12 @@ void keep_known_tree(Store& store, const Digest& tree, const KnownTree& known) {
 }
 
 void keep_last_tree(Store& store, const std::string& hint, const Digest& tree) {
-  if (!hint.empty()) store.put_value(place_table, hint, std::string(tree.raw()));
+  if (!hint.empty()) store.put_value(place_table, place_of(hint), std::string(tree.raw()));
 }
 
 BaseTree BaseTree::find(Store& store, const std::string& hint) {
   BaseTree base;
-  const auto last = hint.empty() ? std::nullopt : store.value(place_table, hint);
+  const auto last = hint.empty() ? std::nullopt : store.value(place_table, place_of(hint));
   if (!last) return base;
   try {
     const Digest root = Digest::from_bytes(*last);

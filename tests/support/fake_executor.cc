@@ -95,6 +95,7 @@ class FakeExecutor::Process final : public plugin::Running {
     if (name == "true") return {};
     if (name == "exit") return {plugin::ExitKind::exited, std::stoi(args.at(1)), ""};
     if (name == "echo") return say(out_, rest + "\n");
+    if (name == "leak") return leak(rest + "\n");
     if (name == "err") return say(err_, rest + "\n");
     if (name == "env") return say(out_, env(args.at(1)) + "\n");
     if (name == "stdin") return say(out_, read_all(in_.get(), 1 << 20));
@@ -117,6 +118,12 @@ class FakeExecutor::Process final : public plugin::Running {
 
   static plugin::ExecStatus say(const UniqueFd& to, const std::string& text) {
     write_all(to.get(), text);
+    return {};
+  }
+  plugin::ExecStatus leak(const std::string& text) {
+    say(out_, text);
+    const std::lock_guard lock(executor_.mutex_);
+    executor_.leaked_.push_back(std::move(out_));
     return {};
   }
   std::string env(const std::string& name) const {

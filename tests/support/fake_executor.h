@@ -5,7 +5,8 @@
 //   true | exit N | echo WORDS... | err WORDS... | env NAME | stdin (to stdout) | secret TARGET (a secret's bytes to
 //   stdout) | write PATH TEXT | fail N PATH TEXT (writes, prints to both streams, exits) | cat PATH... |
 //   append TARGET TEXT (a line to "log" in what is mounted at TARGET) | wait GATE WORDS... (until the gate opens, then
-//   echoes; ends on a signal) | stubborn GATE (ignores SIGTERM) | broken (cannot be started)
+//   echoes; ends on a signal) | leak WORDS... (echoes, and its output is never closed) | stubborn GATE (ignores
+//   SIGTERM) | broken (cannot be started)
 // Tests wait for what happens by conditions, never by time. [thread-safe]
 #pragma once
 #include <condition_variable>
@@ -47,6 +48,7 @@ class FakeExecutor final : public plugin::Executor, public plugin::LocalExecutor
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::set<std::string> gates_;
+  std::vector<UniqueFd> leaked_;
   std::vector<std::string> order_;
   std::map<std::string, std::vector<int>> signals_;
   std::map<std::string, std::string> exec_ids_;

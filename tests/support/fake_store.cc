@@ -81,6 +81,21 @@ void MemoryStore::refuse_values(std::optional<std::size_t> after) {
   values_left_ = after;
 }
 
+void MemoryStore::refuse_blob_files() {
+  const std::lock_guard lock(mutex_);
+  refuse_blob_files_ = true;
+}
+
+void MemoryStore::forget_blobs() {
+  const std::lock_guard lock(mutex_);
+  blobs_.clear();
+}
+
+void MemoryStore::break_lookup(const Digest& key) {
+  const std::lock_guard lock(mutex_);
+  broken_lookup_ = key;
+}
+
 void MemoryStore::digest_now() {
   std::vector<Function<void()>> due;
   {
@@ -131,6 +146,10 @@ std::size_t MemoryStore::leased() const {
 std::shared_ptr<const store::Record> MemoryStore::find(const Digest& key) const {
   const std::lock_guard lock(mutex_);
   ++lookups_;
+  if (broken_lookup_ == key) {
+    broken_lookup_.reset();
+    throw std::runtime_error("the test's store broke");
+  }
   const auto alias = keys_.find(key);
   const auto found = records_.find(alias == keys_.end() ? key : alias->second);
   return found == records_.end() ? nullptr : found->second;
@@ -282,6 +301,10 @@ Digest MemoryStore::put_blob(std::string_view data) {
 }
 
 Digest MemoryStore::put_blob_file(const std::string& path) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (refuse_blob_files_) throw Error(Code::no_space, "the test's store is full");
+  }
   const auto digest = put_blob(read_file(path, std::size_t{1} << 30));
   fs::remove(path);
   return digest;

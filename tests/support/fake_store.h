@@ -24,6 +24,12 @@ class MemoryStore final : public store::Store {
 
   // From now on, or no longer, put_value() throws no_space after this many more calls of it.
   void refuse_values(std::optional<std::size_t> after);
+  // From now on put_blob_file() throws no_space and leaves the file where it is.
+  void refuse_blob_files();
+  // As if every blob turned out to be damaged.
+  void forget_blobs();
+  // The next find() of this key throws what is no Error.
+  void break_lookup(const Digest& key);
 
   // Everything that a store would keep: records, keys, values, logs and what is in layers.
   std::string all_that_rests() const;
@@ -82,6 +88,8 @@ class MemoryStore final : public store::Store {
   bool hold_digests_ = false;
   std::vector<Function<void()>> when_digested_;
   std::optional<std::size_t> values_left_;
+  bool refuse_blob_files_ = false;
+  mutable std::optional<Digest> broken_lookup_;
   mutable std::size_t lookups_ = 0;
   std::size_t next_work_ = 0;
 };

@@ -21,7 +21,7 @@ std::vector<Digest> digests(std::size_t n) {
 }
 
 std::vector<KeyPart> parts_of(const Op& op, const std::string& scope = "uid:0") {
-  return key_parts(op, digests(op.inputs.size()), scope);
+  return key_parts(op, own_parts(op), digests(op.inputs.size()), scope);
 }
 Digest key(const Op& op, const std::string& scope = "uid:0") {
   return key_of(op, parts_of(op, scope), InputsAre::definitions);
@@ -101,9 +101,10 @@ TEST(Key, ChangesWithEveryInput) {
   for (const auto& op : all_kinds()) {
     for (std::size_t i = 0; i < op.inputs.size(); ++i) {
       auto inputs = digests(op.inputs.size());
-      const auto before = key_of(op, key_parts(op, inputs, "s"), InputsAre::definitions);
+      const auto before = key_of(op, key_parts(op, own_parts(op), inputs, "s"), InputsAre::definitions);
       inputs[i] = Digest::of("changed");
-      EXPECT_NE(key_of(op, key_parts(op, inputs, "s"), InputsAre::definitions), before) << kind_name(op) << ' ' << i;
+      EXPECT_NE(key_of(op, key_parts(op, own_parts(op), inputs, "s"), InputsAre::definitions), before)
+          << kind_name(op) << ' ' << i;
     }
   }
 }
@@ -157,12 +158,12 @@ TEST(Explain, NamesWhatIsNewAndWhatIsGone) {
 TEST(Explain, NamesTheMountOfAnInput) {
   const Op op = exec_op(full_exec());
   auto inputs = digests(3);
-  const auto before = key_parts(op, inputs, "s");
+  const auto before = key_parts(op, own_parts(op), inputs, "s");
   inputs[1] = Digest::of("changed");
-  EXPECT_EQ(explain(differences(before, key_parts(op, inputs, "s"))), "input /src changed");
+  EXPECT_EQ(explain(differences(before, key_parts(op, own_parts(op), inputs, "s"))), "input /src changed");
   inputs = digests(3);
   inputs[0] = Digest::of("changed");
-  EXPECT_EQ(explain(differences(before, key_parts(op, inputs, "s"))), "input / changed");
+  EXPECT_EQ(explain(differences(before, key_parts(op, own_parts(op), inputs, "s"))), "input / changed");
 }
 
 TEST(Explain, NamesAtMostThreeDifferencesCommandsFirst) {
@@ -193,7 +194,7 @@ TEST(Slots, AreSharedByTheSameCommandElsewhereAndByAnotherCommandInTheSamePlace)
     const Op op = exec_op(e);
     auto inputs = digests(3);
     inputs[0] = Digest::of(root);
-    return slots(op, key_parts(op, inputs, "s"));
+    return slots(op, key_parts(op, own_parts(op), inputs, "s"));
   };
   auto other_command = simple_exec();
   other_command.args = {"false"};

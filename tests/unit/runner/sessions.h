@@ -11,6 +11,7 @@ class ConnectedSessions : public link::LinkTest {
  protected:
   ConnectedSessions() {
     solver::Backends backends{executor_, {}, {}, {}};
+    backends.network = [this](const std::string&) -> plugin::Network& { return network_; };
     solver_ = std::make_unique<solver::Solver>(loop_, store_, std::move(backends),
                                                solver::Limits{2, 2, std::chrono::milliseconds(50)}, log_);
   }
@@ -25,7 +26,7 @@ class ConnectedSessions : public link::LinkTest {
   std::unique_ptr<link::Peer> session(Function<void(link::Peer&)> serve = {}) {
     connect_pair();
     sessions_.push_back(ConnectedSession::start(std::move(server_), *solver_, info_,
-                                                "session-" + std::to_string(sessions_.size()), [] {}));
+                                                "session-" + std::to_string(sessions_.size()), [this] { ++gone_; }));
     auto peer = std::move(client_);
     if (serve) serve(*peer);
     peer->start();
@@ -38,10 +39,12 @@ class ConnectedSessions : public link::LinkTest {
   }
 
   testing::FakeExecutor executor_;
+  testing::FakeNetwork network_;
   testing::MemoryStore store_;
   RunnerInfo info_{"1.0", "test", "linux/amd64"};
   std::unique_ptr<solver::Solver> solver_;
   std::vector<std::shared_ptr<ConnectedSession>> sessions_;
+  int gone_ = 0;  // sessions whose link has closed
 };
 
 }  // namespace dagger::runner

@@ -253,6 +253,12 @@ TEST(Close, EndsWhatRunsAndWhatWaits) {
   EXPECT_EQ(engine.memory.leased(), 0U);
 }
 
+TEST(Output, ThatAnExecutorHoldsOpenEndsWithTheProcess) {
+  Engine engine;
+  auto& a = engine.client("a");
+  EXPECT_EQ(engine.out(a, engine.exec(a, {"leak", "text"}, engine.scratch(a))), "text\n");
+}
+
 TEST(Close, OfAnIdleSolverIsQuick) {
   Engine engine;
   engine.close();

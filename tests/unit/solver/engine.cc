@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/digested_ops.h"
+
 namespace dagger::testing {
 namespace {
 
@@ -48,9 +50,8 @@ FakeClient& Engine::client(std::string name, std::string scope, std::string insi
 }
 
 dag::Ref Engine::add(FakeClient& client, std::vector<dag::Op> ops) {
-  const auto nothing = [](const Digest&) -> std::optional<std::string> { return std::nullopt; };
   const dag::Ref last{dag::digest(ops.back()), dag::main_output(ops.back())};
-  thread.run([&] { client.graph()->add(std::move(ops), nothing); });
+  thread.run([&] { client.graph()->add(digested(std::move(ops))); });
   return last;
 }
 

@@ -115,6 +115,8 @@ class LoopThread {
     } catch (const Error& e) {
       outcome.code = e.code();
       outcome.error = std::string(e.what());
+    } catch (const std::exception& e) {
+      outcome.error = std::string(e.what());
     }
     promise.set_value(std::move(outcome));
   }

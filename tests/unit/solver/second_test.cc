@@ -232,6 +232,42 @@ TEST(Sources, ReadASecretOfTheClientThatAsks) {
   EXPECT_EQ(pin(engine, b, "private", "token").code, Code::not_found);
 }
 
+// A registry that does not answer: each pin waits for the test.
+class SilentSource final : public plugin::Source {
+ public:
+  std::string_view config_schema() const noexcept override { return "{}"; }
+  std::vector<std::string> schemes() const override { return {"silent"}; }
+  plugin::PinResult pin(const plugin::SourceRef& ref, const std::optional<plugin::Pin>&, plugin::SourceSink&,
+                        plugin::CallContext&) override {
+    if (ref.location == "silent") answer_.wait();
+    plugin::PinResult result;
+    result.pin.digest = ref.location;
+    return result;
+  }
+  void fetch(const plugin::SourceRef&, const plugin::Pin&, const plugin::SourceLayer&, plugin::SourceSink&,
+             plugin::CallContext&) override {}
+  void answer() { gate_.set_value(); }
+
+ private:
+  std::promise<void> gate_;
+  std::shared_future<void> answer_ = gate_.get_future();
+};
+
+TEST(Sources, ThatDoNotAnswerOneClientHinderNoOther) {
+  SilentSource source;
+  Engine engine({.source = &source, .limits = {2, 2, std::chrono::milliseconds(50)}});
+  auto &a = engine.client("a"), &b = engine.client("b");
+  std::vector<testing::Pending<plugin::PinResult>> pins;
+  for (int i = 0; i < 10; ++i)
+    pins.push_back(engine.thread.start([&] {
+      return engine.solver().pin(a, Digest::of("silent"), {"silent", "silent", {}, "linux/amd64"}, CancelToken());
+    }));
+  EXPECT_TRUE(engine.get(b, engine.write(b, engine.scratch(b), "/file", "text")).value) << "files need no network";
+  EXPECT_EQ(pin(engine, b, "silent", "other").value->pin.digest, "other");
+  source.answer();
+  for (auto& p : pins) EXPECT_TRUE(p.get().value);
+}
+
 // Every attachment is lost when lose() is called.
 class LosingNetwork final : public plugin::Network {
  public:

@@ -23,8 +23,8 @@ class SlotsTest : public ::testing::Test {
     Slots::Slot slot;
   };
 
-  void limit(unsigned n) {
-    thread_.run([&] { slots_.emplace(thread_.loop(), n); });
+  void limit(unsigned n, unsigned per_owner = UINT_MAX) {
+    thread_.run([&] { slots_.emplace(thread_.loop(), n, per_owner); });
   }
   Pending<Unit> take(const std::string& owner, CancelToken cancel = {}) {
     return thread_.start([&] { return take_slot(owner, cancel); });
@@ -90,6 +90,16 @@ TEST_F(SlotsTest, GoToTheClientWithTheFewestRunningExecs) {
   EXPECT_EQ(holders(), "ab") << "b came last, but has nothing yet";
   give_back("a");
   EXPECT_EQ(holders(), "ba");
+}
+
+TEST_F(SlotsTest, AreNotAllForOneClientWhereThatIsLimited) {
+  limit(3, 2);
+  for (const char* owner : {"a", "a", "a", "b"}) take(owner);
+  EXPECT_EQ(holders(), "aab");
+  give_back("b");
+  EXPECT_EQ(holders(), "aa");
+  give_back("a");
+  EXPECT_EQ(holders(), "aa");
 }
 
 TEST_F(SlotsTest, AreFirstComeFirstServedWithinAClient) {
